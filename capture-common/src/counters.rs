@@ -1,0 +1,41 @@
+//! What the kernel side counts, for each interface on each CPU.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// One CPU's counts for one interface. Monotonic; only that CPU writes them.
+///
+/// At every moment `matched` = `recorded` + [`Counters::lost`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+pub struct Counters {
+    /// Packets that the filter matched.
+    pub matched: u64,
+    /// Of these, packets whose record was submitted to the ring.
+    pub recorded: u64,
+    /// Of these, packets lost because the ring had no room for the record.
+    pub ring_full: u64,
+    /// Of these, packets lost because the frame couldn't be read (`bpf_skb_load_bytes` failed).
+    pub unreadable: u64,
+}
+
+const _: () = assert!(size_of::<Counters>() == 32);
+
+impl Counters {
+    /// Packets that matched and were lost in the kernel, whatever the cause.
+    #[must_use]
+    #[inline(always)]
+    pub const fn lost(&self) -> u64 {
+        self.ring_full.wrapping_add(self.unreadable)
+    }
+
+    /// The sum of two CPUs' counts.
+    #[must_use]
+    pub const fn plus(&self, other: &Self) -> Self {
+        Self {
+            matched: self.matched.wrapping_add(other.matched),
+            recorded: self.recorded.wrapping_add(other.recorded),
+            ring_full: self.ring_full.wrapping_add(other.ring_full),
+            unreadable: self.unreadable.wrapping_add(other.unreadable),
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! nodecap as a library: what the binary is made of, for its tests and benchmarks.
+//!
+//! A packet goes one way: [`kernel`] (the eBPF programs and their ring) → [`session`] (puts it in
+//! time order, stamps it, keeps the limits and the ledger) → [`sink`] (pcapng file, text lines).
+//!
+//! - [`cli`]: what was typed, and what the program will do about it
+//! - [`error`]: what can go wrong, as the user is told of it
+//! - [`filter`]: the typed options as the tables that the kernel looks things up in
+//! - [`kernel`]: loading, attaching, the ring, abilities; the only place that knows aya
+//! - [`packet`]: one packet, as it is handed from the session to the sinks
+//! - [`session`]: one capture, wired together
+//! - [`sink`]: where packets end up
+//! - [`target`]: the node's interfaces, and which of them a capture is about
+
+pub mod cli;
+pub mod error;
+pub mod filter;
+pub mod kernel;
+pub mod packet;
+pub mod session;
+pub mod sink;
+pub mod target;
