@@ -22,7 +22,7 @@ pub const ADDRESS_OPTIONS: &str = "ADDRESS_OPTIONS";
 pub const PORT_OPTIONS: &str = "PORT_OPTIONS";
 /// Global `u8`: what kinds of protocol `--proto` names.
 pub const PROTOCOL_OPTIONS: &str = "PROTOCOL_OPTIONS";
-/// Global `u32`: bytes of each frame to keep, an offloaded VLAN tag included.
+/// Global `u32`: bytes of each frame to keep.
 pub const SNAPLEN: &str = "SNAPLEN";
 /// Global `u64`: bytes waiting in the ring at which user space is woken.
 pub const WAKE_AT: &str = "WAKE_AT";

@@ -4,7 +4,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// What precedes the frame's bytes in every ring record. Host byte order.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
+)]
 pub struct RecordHeader {
     /// When the hook saw the packet: `CLOCK_MONOTONIC`, nanoseconds. Read after the record was
     /// reserved, so a record that user space can't see yet is never older than the moment at
@@ -59,7 +61,17 @@ impl RecordFlags {
 /// one before the last holds the largest ordinary GSO frame (65,536 bytes and its link header),
 /// the last one BIG TCP up to the largest snapshot length.
 pub const SIZE_CLASSES: [u32; 11] = [
-    72, 136, 264, 520, 1_032, 1_544, 4_104, 9_224, 24_584, 65_672, MAX_SNAPLEN,
+    72,
+    136,
+    264,
+    520,
+    1_032,
+    1_544,
+    4_104,
+    9_224,
+    24_584,
+    65_672,
+    MAX_SNAPLEN,
 ];
 
 /// The largest snapshot length in bytes, and the default, as tcpdump's.

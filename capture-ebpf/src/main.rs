@@ -1,1 +1,39 @@
-fn main() {}
+//! nodecap's kernel side: programs for TC that match packets and copy them into a ring.
+//!
+//! A packet runs through the stages top to bottom and leaves untouched, whatever happens:
+//!
+//! - [`tc`]: the hooks
+//! - [`skb`]: reading the packet and its metadata
+//! - [`parse`]: link, network and transport headers, only as far as the filter asks
+//! - [`filter`]: the options' tables
+//! - [`record`]: the exact-fit ring record and the counters
+//! - [`globals`] and [`maps`]: what user space sets before the load, and what both sides share
+//!
+//! Cost is paid only for what was asked: user space sets [`globals`] before the load, they are
+//! frozen then, and the verifier drops every branch that they switch off.
+
+#![no_std]
+#![no_main]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
+
+mod filter;
+mod globals;
+mod maps;
+mod parse;
+mod record;
+mod skb;
+mod tc;
+
+/// The licence as the kernel wants to read it: some helpers are for GPL-compatible programs only.
+// SAFETY: the section holds nothing else, and the kernel's loader reads a NUL-terminated string.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+/// There is no way to panic in an eBPF program: the verifier refuses an object in which this is
+/// reachable.
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

@@ -1,0 +1,138 @@
+//! The typed options. Each that was given must hold; how the tables answer is told in
+//! `capture_common::filter`.
+
+use aya_ebpf::maps::lpm_trie::Key;
+use capture_common::filter::{ARP, DST, EITHER, IP_PROTOCOLS, SRC};
+
+use crate::globals::{ADDRESS_OPTIONS, PORT_OPTIONS, PROTOCOL_OPTIONS};
+use crate::maps::{ADDRESSES_V4, ADDRESSES_V6, PORTS, PROTOCOLS};
+use crate::parse::{self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Transport};
+use crate::skb::Skb;
+
+/// Whether the packet is one that was asked for.
+#[inline(always)]
+pub fn matches<const BARE: bool>(skb: &Skb) -> bool {
+    if ADDRESS_OPTIONS.load() == 0 && PORT_OPTIONS.load() == 0 && PROTOCOL_OPTIONS.load() == 0 {
+        return true;
+    }
+    let Some(network) = parse::network::<BARE>(skb) else {
+        return false;
+    };
+    let matched = match network.ethertype {
+        ETHERTYPE_IPV4 => matches_v4(skb, network.offset),
+        ETHERTYPE_IPV6 => matches_v6(skb, network.offset),
+        ETHERTYPE_ARP => matches_arp(skb, network.offset),
+        _ => None,
+    };
+    matched.is_some()
+}
+
+#[inline(always)]
+fn matches_v4(skb: &Skb, ip: u32) -> Option<()> {
+    if PROTOCOL_OPTIONS.load() != 0 {
+        holds(protocol_listed(skb.read::<u8>(ip + 9)?))?;
+    }
+    if ADDRESS_OPTIONS.load() != 0 {
+        addresses_v4(skb.read(ip + 12)?, skb.read(ip + 16)?)?;
+    }
+    if PORT_OPTIONS.load() != 0 {
+        ports(skb, &parse::transport_v4(skb, ip)?)?;
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn matches_v6(skb: &Skb, ip: u32) -> Option<()> {
+    if ADDRESS_OPTIONS.load() != 0 {
+        let source = skb.read::<[u8; 16]>(ip + 8)?;
+        let destination = skb.read::<[u8; 16]>(ip + 24)?;
+        hit(
+            ADDRESS_OPTIONS.load(),
+            address_v6(source),
+            address_v6(destination),
+        )?;
+    }
+    if PROTOCOL_OPTIONS.load() != 0 || PORT_OPTIONS.load() != 0 {
+        let mut listed = PROTOCOL_OPTIONS.load() == 0;
+        let transport = parse::transport_v6(skb, ip, |protocol| {
+            if PROTOCOL_OPTIONS.load() != 0 {
+                listed |= protocol_listed(protocol);
+            }
+        });
+        holds(listed)?;
+        if PORT_OPTIONS.load() != 0 {
+            ports(skb, &transport?)?;
+        }
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn matches_arp(skb: &Skb, arp: u32) -> Option<()> {
+    holds(PORT_OPTIONS.load() == 0)?;
+    holds(PROTOCOL_OPTIONS.load() == 0 || PROTOCOL_OPTIONS.load() & ARP != 0)?;
+    if ADDRESS_OPTIONS.load() != 0 {
+        let (sender, target) = parse::arp_addresses(skb, arp)?;
+        addresses_v4(sender, target)?;
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn holds(condition: bool) -> Option<()> {
+    condition.then_some(())
+}
+
+/// Each option in `asked` finds its bit where it looks for it.
+#[inline(always)]
+fn hit(asked: u8, source: u8, destination: u8) -> Option<()> {
+    let found = ((source | destination) & EITHER) | (source & SRC) | (destination & DST);
+    holds(found & asked == asked)
+}
+
+#[inline(always)]
+fn addresses_v4(source: [u8; 4], destination: [u8; 4]) -> Option<()> {
+    hit(
+        ADDRESS_OPTIONS.load(),
+        address_v4(source),
+        address_v4(destination),
+    )
+}
+
+#[inline(always)]
+fn address_v4(address: [u8; 4]) -> u8 {
+    ADDRESSES_V4
+        .get(Key::new(32, address))
+        .copied()
+        .unwrap_or(0)
+}
+
+#[inline(always)]
+fn address_v6(address: [u8; 16]) -> u8 {
+    ADDRESSES_V6
+        .get(Key::new(128, address))
+        .copied()
+        .unwrap_or(0)
+}
+
+#[inline(always)]
+fn protocol_listed(protocol: u8) -> bool {
+    if PROTOCOL_OPTIONS.load() & IP_PROTOCOLS == 0 {
+        return false;
+    }
+    match PROTOCOLS.get(0) {
+        Some(table) => table[usize::from(protocol)] != 0,
+        None => false,
+    }
+}
+
+#[inline(always)]
+fn ports(skb: &Skb, transport: &Transport) -> Option<()> {
+    let (source, destination) = transport.ports(skb)?;
+    let table = PORTS.get(0)?;
+    hit(
+        PORT_OPTIONS.load(),
+        table[usize::from(source)],
+        table[usize::from(destination)],
+    )
+}

@@ -1,0 +1,36 @@
+//! What both sides share. User space sets the sizes of the ring and of the address sets before
+//! the load.
+
+use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::lpm_trie::LpmTrie;
+use aya_ebpf::maps::{Array, PerCpuHashMap, RingBuf};
+use capture_common::counters::Counters;
+use capture_common::filter::{PORT_TABLE_LEN, PROTOCOL_TABLE_LEN};
+
+/// Records on their way to user space.
+#[map]
+pub static RING: RingBuf = RingBuf::with_byte_size(1 << 24, 0);
+
+/// Counters by interface index. User space makes the entry before it attaches; index 0, which no
+/// interface has, takes what is counted for an interface without one. Not preallocated: a node
+/// may have thousands of interfaces and a capture be about one.
+#[map]
+pub static COUNTERS: PerCpuHashMap<u32, Counters> =
+    PerCpuHashMap::with_max_entries(1 << 16, BPF_F_NO_PREALLOC);
+
+/// IPv4 prefixes to option bits.
+#[map]
+pub static ADDRESSES_V4: LpmTrie<[u8; 4], u8> = LpmTrie::with_max_entries(1, 0);
+
+/// IPv6 prefixes to option bits.
+#[map]
+pub static ADDRESSES_V6: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(1, 0);
+
+/// Option bits by port number.
+#[map]
+pub static PORTS: Array<[u8; PORT_TABLE_LEN]> = Array::with_max_entries(1, 0);
+
+/// 1 by IP protocol number.
+#[map]
+pub static PROTOCOLS: Array<[u8; PROTOCOL_TABLE_LEN]> = Array::with_max_entries(1, 0);

@@ -1,0 +1,138 @@
+//! From the frame's start to the headers that the filter asks about.
+//!
+//! Each step reads as little as it needs and gives up on a packet that ends too early: what can't
+//! be read doesn't match. Offsets stay small enough for the verifier (and a frame): two tags, one
+//! IP header, and at most [`MAX_EXTENSION_HEADERS`] extension headers of up to 2,048 bytes.
+
+use capture_common::filter::{MAX_EXTENSION_HEADERS, MAX_VLAN_TAGS};
+
+use crate::skb::Skb;
+
+pub const ETHERTYPE_IPV4: u16 = 0x0800;
+pub const ETHERTYPE_ARP: u16 = 0x0806;
+pub const ETHERTYPE_IPV6: u16 = 0x86dd;
+
+/// Where the network header starts, and what it is.
+pub struct Network {
+    pub ethertype: u16,
+    pub offset: u32,
+}
+
+/// Looks through the Ethernet header and the tags inside the frame. A device without a link
+/// header (`BARE`) has its network header first.
+#[inline(always)]
+pub fn network<const BARE: bool>(skb: &Skb) -> Option<Network> {
+    if BARE {
+        return Some(Network {
+            ethertype: skb.protocol(),
+            offset: 0,
+        });
+    }
+    let mut network = Network {
+        ethertype: skb.read_u16(12)?,
+        offset: 14,
+    };
+    for _ in 0..MAX_VLAN_TAGS {
+        // 802.1Q, 802.1ad, and the number that was used for stacking before it.
+        if !matches!(network.ethertype, 0x8100 | 0x88a8 | 0x9100) {
+            break;
+        }
+        network.ethertype = skb.read_u16(network.offset + 2)?;
+        network.offset += 4;
+    }
+    Some(network)
+}
+
+/// Where the ports would be: the upper-layer protocol and the offset of its header.
+pub struct Transport {
+    pub protocol: u8,
+    pub offset: u32,
+    /// A fragment other than the first: the header isn't in this packet.
+    pub later_fragment: bool,
+}
+
+impl Transport {
+    /// Source and destination port, if the protocol has them and they are in this packet.
+    #[inline(always)]
+    pub fn ports(&self, skb: &Skb) -> Option<(u16, u16)> {
+        // TCP, UDP and SCTP have both at the start of their header.
+        if self.later_fragment || !matches!(self.protocol, 6 | 17 | 132) {
+            return None;
+        }
+        let ports = skb.read::<[u8; 4]>(self.offset)?;
+        Some((
+            u16::from_be_bytes([ports[0], ports[1]]),
+            u16::from_be_bytes([ports[2], ports[3]]),
+        ))
+    }
+}
+
+/// The IPv4 header's protocol and length.
+#[inline(always)]
+pub fn transport_v4(skb: &Skb, ip: u32) -> Option<Transport> {
+    // Two bytes, though one would do: LLVM turns a check for one byte at the packet's very start
+    // into `data < data_end`, from which the verifier concludes nothing.
+    let [version_ihl, _] = skb.read(ip)?;
+    let fragment = skb.read_u16(ip + 6)?;
+    let protocol = skb.read::<u8>(ip + 9)?;
+    Some(Transport {
+        protocol,
+        // A header length below five is invalid. tcpdump's filters take it as it stands, too.
+        offset: ip + u32::from(version_ihl & 0xf) * 4,
+        later_fragment: fragment & 0x1fff != 0,
+    })
+}
+
+/// Walks the IPv6 extension headers (RFC 8200, 4.1; AH, RFC 4302; mobility, HIP and shim6 have
+/// the same shape). `seen` is called with each next-header value on the way, the last included.
+#[inline(always)]
+pub fn transport_v6(skb: &Skb, ip: u32, mut seen: impl FnMut(u8)) -> Option<Transport> {
+    let mut transport = Transport {
+        protocol: skb.read::<u8>(ip + 6)?,
+        offset: ip + 40,
+        later_fragment: false,
+    };
+    seen(transport.protocol);
+    for _ in 0..MAX_EXTENSION_HEADERS {
+        let header = transport.offset;
+        match transport.protocol {
+            // Hop-by-hop, routing, destination options, mobility, HIP, shim6: eight-byte units
+            // after the first.
+            0 | 43 | 60 | 135 | 139 | 140 => {
+                let next = skb.read::<[u8; 2]>(header)?;
+                transport.protocol = next[0];
+                transport.offset = header + (u32::from(next[1]) + 1) * 8;
+            }
+            // Fragment. Behind one that isn't the first there is no further header.
+            44 => {
+                let fragment = skb.read::<[u8; 4]>(header)?;
+                transport.protocol = fragment[0];
+                transport.offset = header + 8;
+                if u16::from_be_bytes([fragment[2], fragment[3]]) & 0xfff8 != 0 {
+                    transport.later_fragment = true;
+                    seen(transport.protocol);
+                    break;
+                }
+            }
+            // Authentication header: four-byte units after the first two.
+            51 => {
+                let next = skb.read::<[u8; 2]>(header)?;
+                transport.protocol = next[0];
+                transport.offset = header + (u32::from(next[1]) + 2) * 4;
+            }
+            _ => break,
+        }
+        seen(transport.protocol);
+    }
+    Some(transport)
+}
+
+/// The addresses in an ARP packet for IPv4 over Ethernet (RFC 826): sender's, then target's.
+#[inline(always)]
+pub fn arp_addresses(skb: &Skb, arp: u32) -> Option<([u8; 4], [u8; 4])> {
+    // Hardware type Ethernet, protocol type IPv4, lengths six and four.
+    if skb.read::<[u8; 4]>(arp)? != [0, 1, 8, 0] || skb.read::<[u8; 2]>(arp + 4)? != [6, 4] {
+        return None;
+    }
+    Some((skb.read(arp + 14)?, skb.read(arp + 24)?))
+}

@@ -1,0 +1,136 @@
+//! The exact-fit ring record: a header and the frame's first bytes, copied once, from the packet
+//! straight into the ring. Every failure is counted.
+
+use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
+use aya_log_ebpf::debug;
+use capture_common::counters::Counters;
+use capture_common::record::{RecordFlags, RecordHeader, SIZE_CLASSES};
+
+use crate::globals::{SNAPLEN, WAKE_AT};
+use crate::maps::{COUNTERS, RING};
+use crate::skb::Skb;
+
+/// Counts a packet that matched and puts it into the ring.
+#[inline(always)]
+pub fn record(skb: &Skb, flags: u16) {
+    let Some(counters) = counters(skb.interface()) else {
+        return;
+    };
+    counters.matched += 1;
+    match put_in_smallest_class(skb, counters.lost(), flags) {
+        Outcome::Recorded => counters.recorded += 1,
+        Outcome::RingFull => {
+            counters.ring_full += 1;
+            debug!(skb, "ring full on interface {}", skb.interface());
+        }
+        Outcome::Unreadable => {
+            counters.unreadable += 1;
+            debug!(
+                skb,
+                "unreadable packet of {} bytes on interface {}",
+                skb.len(),
+                skb.interface()
+            );
+        }
+    }
+}
+
+/// What became of a packet that matched.
+enum Outcome {
+    Recorded,
+    RingFull,
+    Unreadable,
+}
+
+#[inline(always)]
+fn put_in_smallest_class(skb: &Skb, lost: u64, flags: u16) -> Outcome {
+    let len = skb.len().min(SNAPLEN.load());
+
+    macro_rules! smallest_of {
+        ($($class:literal)*) => {
+            $(if len <= SIZE_CLASSES[$class] {
+                return put::<{ SIZE_CLASSES[$class] as usize }>(skb, lost, flags, len);
+            })*
+        };
+    }
+    smallest_of!(0 1 2 3 4 5 6 7 8 9 10);
+    // SNAPLEN is at most the last class's size.
+    Outcome::Unreadable
+}
+
+/// This CPU's counters for the interface.
+#[inline(always)]
+fn counters(interface: u32) -> Option<&'static mut Counters> {
+    let entry = COUNTERS
+        .get_ptr_mut(interface)
+        .or_else(|| COUNTERS.get_ptr_mut(0))?;
+    // SAFETY: a per-CPU value that only this CPU writes, and a TC program isn't interrupted by
+    // another one on its CPU: softirqs don't nest, and the egress path disables them.
+    Some(unsafe { &mut *entry })
+}
+
+/// What lies in the ring: the header, then room for `N` frame bytes.
+#[repr(C)]
+struct Slot<const N: usize> {
+    header: RecordHeader,
+    frame: [u8; N],
+}
+
+#[inline(always)]
+fn put<const N: usize>(skb: &Skb, lost: u64, flags: u16, len: u32) -> Outcome {
+    let Some(mut entry) = RING.reserve::<Slot<N>>(0) else {
+        return Outcome::RingFull;
+    };
+    let slot = entry.as_mut_ptr();
+    // Only now: see RecordHeader::ktime.
+    // SAFETY: the helper only reads the clock.
+    let ktime = unsafe { bpf_ktime_get_ns() };
+    let (gso_size, gso_segments) = skb.gso();
+    let vlan = skb.vlan();
+    let (vlan_proto, vlan_tci) = vlan.unwrap_or((0, 0));
+    // SAFETY: the ring reserved a whole slot, aligned to eight bytes, for us alone.
+    unsafe {
+        (&raw mut (*slot).header).write(RecordHeader {
+            ktime,
+            lost,
+            interface: skb.interface(),
+            wire_len: skb.len(),
+            captured_len: len,
+            cpu: bpf_get_smp_processor_id(),
+            vlan_tci,
+            vlan_proto,
+            gso_size: gso_size as u16,
+            gso_segments: gso_segments as u16,
+            flags: if vlan.is_some() {
+                flags | RecordFlags::VLAN
+            } else {
+                flags
+            },
+            packet_type: skb.packet_type() as u16,
+            reserved: 0,
+        });
+    }
+    // SAFETY: frame has N bytes of room. An empty copy would be refused by the helper.
+    let copied =
+        len == 0 || unsafe { skb.copy_start((&raw mut (*slot).frame).cast(), len, N as u32) };
+    if !copied {
+        entry.discard(u64::from(BPF_RB_NO_WAKEUP));
+        return Outcome::Unreadable;
+    }
+    entry.submit(wake_up(size_of::<Slot<N>>() as u64));
+    Outcome::Recorded
+}
+
+/// Wakes user space once when enough waits in the ring: by the record that crosses the mark.
+/// Never for each packet; below the mark user space comes by itself, by its timer.
+#[inline(always)]
+fn wake_up(added: u64) -> u64 {
+    let waiting = RING.query(u64::from(BPF_RB_AVAIL_DATA));
+    let mark = WAKE_AT.load();
+    if waiting >= mark && waiting < mark + added + 8 {
+        u64::from(BPF_RB_FORCE_WAKEUP)
+    } else {
+        u64::from(BPF_RB_NO_WAKEUP)
+    }
+}

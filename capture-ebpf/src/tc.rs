@@ -1,0 +1,46 @@
+//! The hooks on TC, ingress and egress, for devices with and without a link header: four entry
+//! points, so that neither question is asked again for each packet.
+//!
+//! Every path returns `TC_ACT_UNSPEC`: the packet goes on to the next program and filter as if
+//! nothing had been there.
+
+use aya_ebpf::bindings::TC_ACT_UNSPEC;
+use aya_ebpf::macros::classifier;
+use aya_ebpf::programs::TcContext;
+use capture_common::LAYOUT_VERSION;
+use capture_common::record::RecordFlags;
+
+use crate::filter;
+use crate::globals::LAYOUT_V1;
+use crate::record;
+use crate::skb::Skb;
+
+#[inline(always)]
+fn see<const BARE: bool>(context: &TcContext, flags: u16) -> i32 {
+    let skb = Skb::new(context.skb.skb);
+    // Always true. It keeps the global, and with it the layout's version, in the object.
+    if LAYOUT_V1.load() == LAYOUT_VERSION && filter::matches::<BARE>(&skb) {
+        record::record(&skb, flags);
+    }
+    TC_ACT_UNSPEC
+}
+
+#[classifier]
+fn nodecap_in(context: TcContext) -> i32 {
+    see::<false>(&context, 0)
+}
+
+#[classifier]
+fn nodecap_out(context: TcContext) -> i32 {
+    see::<false>(&context, RecordFlags::EGRESS)
+}
+
+#[classifier]
+fn nodecap_in_l3(context: TcContext) -> i32 {
+    see::<true>(&context, RecordFlags::NO_LINK_HEADER)
+}
+
+#[classifier]
+fn nodecap_out_l3(context: TcContext) -> i32 {
+    see::<true>(&context, RecordFlags::EGRESS | RecordFlags::NO_LINK_HEADER)
+}
