@@ -1,1 +1,206 @@
-//! (in the making)
+//! The address, port and protocol options: from the lists that were typed to the tables that the
+//! kernel looks things up in.
+//!
+//! - [`addresses`]: prefixes with the options that they belong to, ready for a longest-prefix
+//!   lookup
+//! - [`ports`], [`protocols`]: how one is written, and a table for all
+
+pub mod addresses;
+pub mod ports;
+pub mod protocols;
+
+use std::fmt::Write as _;
+
+use capture_common::filter::{ARP, DST, EITHER, IP_PROTOCOLS, SRC};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use ports::{PortRange, PortTable};
+use protocols::{Protocol, ProtocolTable};
+
+/// What the options ask for. An empty list asks for nothing; what several lists ask for must all
+/// hold; within a list one is enough.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// `--host`: either end's address.
+    pub hosts: Vec<IpNet>,
+    /// `--src`: the sender's address.
+    pub sources: Vec<IpNet>,
+    /// `--dst`: the receiver's address.
+    pub destinations: Vec<IpNet>,
+    /// `--port`: either end's port.
+    pub ports: Vec<PortRange>,
+    /// `--sport`: the sender's port.
+    pub source_ports: Vec<PortRange>,
+    /// `--dport`: the receiver's port.
+    pub destination_ports: Vec<PortRange>,
+    /// `--proto`.
+    pub protocols: Vec<Protocol>,
+}
+
+/// The filter as the kernel takes it: see `capture_common::filter`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tables {
+    /// Which address options were given, as bits.
+    pub address_options: u8,
+    /// IPv4 prefixes, each with the bits of every option whose list covers it.
+    pub addresses_v4: Vec<(Ipv4Net, u8)>,
+    /// IPv6 prefixes likewise.
+    pub addresses_v6: Vec<(Ipv6Net, u8)>,
+    /// Which port options were given, as bits.
+    pub port_options: u8,
+    /// Bits by port number.
+    pub ports: PortTable,
+    /// What kinds of protocol were given, as bits.
+    pub protocol_options: u8,
+    /// 1 by IP protocol number.
+    pub protocols: ProtocolTable,
+}
+
+impl Filter {
+    /// Whether every packet passes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The tables for the kernel.
+    #[must_use]
+    pub fn tables(&self) -> Tables {
+        let address_lists = [
+            (EITHER, &self.hosts),
+            (SRC, &self.sources),
+            (DST, &self.destinations),
+        ];
+        let port_lists = [
+            (EITHER, &self.ports),
+            (SRC, &self.source_ports),
+            (DST, &self.destination_ports),
+        ];
+        let (addresses_v4, addresses_v6) = addresses::merge(&address_lists);
+        Tables {
+            address_options: given(&address_lists),
+            addresses_v4,
+            addresses_v6,
+            port_options: given(&port_lists),
+            ports: ports::table(&port_lists),
+            protocol_options: self.protocols.iter().fold(0, |kinds, protocol| {
+                kinds
+                    | match protocol {
+                        Protocol::Ip(_) => IP_PROTOCOLS,
+                        Protocol::Arp => ARP,
+                    }
+            }),
+            protocols: protocols::table(&self.protocols),
+        }
+    }
+
+    /// The filter as options that ask for the same, for the capture file's interface blocks.
+    /// Long lists are cut, with a word on how many there are.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let mut text = String::new();
+        describe_list(&mut text, "--host", &self.hosts);
+        describe_list(&mut text, "--src", &self.sources);
+        describe_list(&mut text, "--dst", &self.destinations);
+        describe_list(&mut text, "--port", &self.ports);
+        describe_list(&mut text, "--sport", &self.source_ports);
+        describe_list(&mut text, "--dport", &self.destination_ports);
+        describe_list(&mut text, "--proto", &self.protocols);
+        text
+    }
+}
+
+/// The bits of the lists that aren't empty.
+fn given<T>(lists: &[(u8, &Vec<T>)]) -> u8 {
+    lists
+        .iter()
+        .filter(|(_, list)| !list.is_empty())
+        .fold(0, |bits, (bit, _)| bits | bit)
+}
+
+/// How many entries of a list [`Filter::describe`] writes out.
+const DESCRIBED_ENTRIES: usize = 16;
+
+fn describe_list<T: ToString>(text: &mut String, option: &str, list: &[T]) {
+    if list.is_empty() {
+        return;
+    }
+    if !text.is_empty() {
+        text.push(' ');
+    }
+    let written: Vec<_> = list
+        .iter()
+        .take(DESCRIBED_ENTRIES)
+        .map(T::to_string)
+        .collect();
+    text.push_str(option);
+    text.push(' ');
+    text.push_str(&written.join(","));
+    if list.len() > DESCRIBED_ENTRIES {
+        // Writing to a String can't fail.
+        let _ = write!(text, ",… ({} in all)", list.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_option_is_an_empty_filter_that_sets_no_bit() {
+        let tables = Filter::default().tables();
+        assert!(Filter::default().is_empty());
+        assert_eq!(tables.address_options, 0);
+        assert_eq!(tables.port_options, 0);
+        assert_eq!(tables.protocol_options, 0);
+        assert!(tables.addresses_v4.is_empty() && tables.addresses_v6.is_empty());
+    }
+
+    #[test]
+    fn each_given_option_sets_its_own_bit() {
+        let filter = Filter {
+            sources: vec!["192.0.2.0/24".parse().unwrap()],
+            destination_ports: vec!["443".parse().unwrap()],
+            protocols: vec!["arp".parse().unwrap(), "tcp".parse().unwrap()],
+            ..Filter::default()
+        };
+        let tables = filter.tables();
+        assert_eq!(tables.address_options, SRC);
+        assert_eq!(tables.port_options, DST);
+        assert_eq!(tables.protocol_options, IP_PROTOCOLS | ARP);
+        assert_eq!(tables.ports.bits(443), DST);
+        assert_eq!(tables.ports.bits(80), 0);
+        assert!(tables.protocols.contains(6));
+        assert!(!tables.protocols.contains(17));
+    }
+
+    #[test]
+    fn the_description_is_the_options_again() {
+        let filter = Filter {
+            hosts: vec![
+                "192.0.2.1/32".parse().unwrap(),
+                "2001:db8::/32".parse().unwrap(),
+            ],
+            ports: vec!["80".parse().unwrap(), "8000-8999".parse().unwrap()],
+            protocols: vec!["tcp".parse().unwrap(), "90".parse().unwrap()],
+            ..Filter::default()
+        };
+        assert_eq!(
+            filter.describe(),
+            "--host 192.0.2.1/32,2001:db8::/32 --port 80,8000-8999 --proto tcp,90"
+        );
+    }
+
+    #[test]
+    fn a_long_list_is_described_by_its_start_and_its_length() {
+        let hosts = (0..100u8)
+            .map(|n| format!("192.0.2.{n}/32").parse().unwrap())
+            .collect();
+        let filter = Filter {
+            hosts,
+            ..Filter::default()
+        };
+        let text = filter.describe();
+        assert!(text.ends_with("192.0.2.15/32,… (100 in all)"), "{text}");
+    }
+}

@@ -1,0 +1,210 @@
+//! Address lists as prefixes for a longest-prefix lookup.
+//!
+//! The kernel finds only the longest prefix that covers an address. So each prefix carries the
+//! bits of every list that it or any prefix around it is on: the lookup then answers for all
+//! lists at once, and it doesn't matter which of two overlapping prefixes is found.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+/// Reads an address or a CIDR: `192.0.2.1`, `192.0.2.0/24`, `2001:db8::/32`. Host bits behind
+/// the prefix are cut off, an IPv4 address written in IPv6 (`::ffff:192.0.2.1`) is IPv4.
+///
+/// # Errors
+///
+/// A text that says what is wrong, for the end of a line that names the option.
+pub fn parse(text: &str) -> Result<IpNet, String> {
+    let malformed = || {
+        format!(
+            "`{text}` is neither an address nor a CIDR (such as 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32)"
+        )
+    };
+    if !text.contains('/') {
+        let address: IpAddr = text.parse().map_err(|_| malformed())?;
+        return Ok(IpNet::from(address.to_canonical()));
+    }
+    let net: IpNet = text.parse().map_err(|_| match text.split_once('/') {
+        Some((address, length)) if address.parse::<IpAddr>().is_ok() => format!(
+            "`{text}`: `{length}` is not a prefix length of 0 to {}",
+            if address.contains(':') { 128 } else { 32 }
+        ),
+        _ => malformed(),
+    })?;
+    Ok(net.trunc())
+}
+
+/// Merges the lists, each with its bit, into prefixes by family. Sorted, without duplicates.
+#[must_use]
+pub fn merge(lists: &[(u8, &Vec<IpNet>)]) -> (Vec<(Ipv4Net, u8)>, Vec<(Ipv6Net, u8)>) {
+    let mut v4 = Vec::new();
+    let mut v6 = Vec::new();
+    for &(bit, list) in lists {
+        for net in list {
+            match net.trunc() {
+                IpNet::V4(net) => v4.push((net, bit)),
+                IpNet::V6(net) => v6.push((net, bit)),
+            }
+        }
+    }
+    (inherit(v4), inherit(v6))
+}
+
+/// A prefix of either family, as far as merging needs to know.
+trait Prefix: Copy + Ord {
+    /// Whether `other` lies within.
+    fn covers(&self, other: &Self) -> bool;
+    /// What to sort by so that a prefix comes right before all that it covers.
+    fn key(&self) -> (u128, u8);
+}
+
+impl Prefix for Ipv4Net {
+    fn covers(&self, other: &Self) -> bool {
+        self.contains(other)
+    }
+    fn key(&self) -> (u128, u8) {
+        (
+            u128::from(Ipv4Addr::to_bits(self.network())),
+            self.prefix_len(),
+        )
+    }
+}
+
+impl Prefix for Ipv6Net {
+    fn covers(&self, other: &Self) -> bool {
+        self.contains(other)
+    }
+    fn key(&self) -> (u128, u8) {
+        (Ipv6Addr::to_bits(self.network()), self.prefix_len())
+    }
+}
+
+/// Gives each prefix the bits of those around it.
+fn inherit<P: Prefix>(mut prefixes: Vec<(P, u8)>) -> Vec<(P, u8)> {
+    prefixes.sort_by_key(|(prefix, _)| prefix.key());
+    prefixes.dedup_by(|next, kept| {
+        let same = next.0 == kept.0;
+        if same {
+            kept.1 |= next.1;
+        }
+        same
+    });
+    // The prefixes around the current one, outermost first.
+    let mut around: Vec<(P, u8)> = Vec::new();
+    for entry in &mut prefixes {
+        while around.last().is_some_and(|outer| !outer.0.covers(&entry.0)) {
+            around.pop();
+        }
+        if let Some(outer) = around.last() {
+            entry.1 |= outer.1;
+        }
+        around.push(*entry);
+    }
+    prefixes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use capture_common::filter::{DST, EITHER, SRC};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_bare_address_is_a_prefix_of_full_length() {
+        assert_eq!(parse("192.0.2.1"), Ok("192.0.2.1/32".parse().unwrap()));
+        assert_eq!(parse("2001:db8::1"), Ok("2001:db8::1/128".parse().unwrap()));
+        assert_eq!(
+            parse("::ffff:192.0.2.1"),
+            Ok("192.0.2.1/32".parse().unwrap())
+        );
+    }
+
+    #[test]
+    fn host_bits_are_cut_off() {
+        assert_eq!(parse("192.0.2.77/24"), Ok("192.0.2.0/24".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert!(
+            parse("192.0.2.0/33")
+                .unwrap_err()
+                .contains("`33` is not a prefix length of 0 to 32")
+        );
+        assert!(parse("2001:db8::/129").unwrap_err().contains("0 to 128"));
+        for bad in [
+            "",
+            "/",
+            "/24",
+            "192.0.2",
+            "192.0.2.256",
+            "host",
+            "1.2.3.4/",
+            "::/x",
+            "1.2.3.4/-1",
+        ] {
+            assert!(parse(bad).unwrap_err().contains('`'), "{bad}");
+        }
+    }
+
+    /// What the kernel's trie answers: the value of the longest prefix that covers the address.
+    fn lookup(v4: &[(Ipv4Net, u8)], v6: &[(Ipv6Net, u8)], address: IpAddr) -> u8 {
+        match address {
+            IpAddr::V4(a) => v4
+                .iter()
+                .filter(|(net, _)| net.contains(&a))
+                .max_by_key(|(net, _)| net.prefix_len())
+                .map_or(0, |(_, bits)| *bits),
+            IpAddr::V6(a) => v6
+                .iter()
+                .filter(|(net, _)| net.contains(&a))
+                .max_by_key(|(net, _)| net.prefix_len())
+                .map_or(0, |(_, bits)| *bits),
+        }
+    }
+
+    /// Few bits, so that prefixes overlap and addresses hit.
+    fn net() -> impl Strategy<Value = IpNet> {
+        prop_oneof![
+            (any::<u8>(), 24..=32u8).prop_map(|(low, len)| {
+                IpNet::new(IpAddr::from([192, 0, 2, low]), len).unwrap()
+            }),
+            (any::<u8>(), 120..=128u8).prop_map(|(low, len)| {
+                let mut octets = [0; 16];
+                octets[15] = low;
+                IpNet::new(IpAddr::from(octets), len).unwrap()
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn one_longest_prefix_lookup_answers_for_every_list(
+            hosts in prop::collection::vec(net(), 0..12),
+            sources in prop::collection::vec(net(), 0..12),
+            destinations in prop::collection::vec(net(), 0..12),
+        ) {
+            let lists = [(EITHER, &hosts), (SRC, &sources), (DST, &destinations)];
+            let (v4, v6) = merge(&lists);
+            for low in 0..=255u8 {
+                let mut octets = [0; 16];
+                octets[15] = low;
+                for address in [IpAddr::from([192, 0, 2, low]), IpAddr::from(octets)] {
+                    let expected = lists
+                        .iter()
+                        .filter(|(_, list)| list.iter().any(|net| net.contains(&address)))
+                        .fold(0, |bits, (bit, _)| bits | bit);
+                    prop_assert_eq!(lookup(&v4, &v6, address), expected, "{}", address);
+                }
+            }
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "\\PC*") {
+            let _ = parse(&text);
+        }
+    }
+}
