@@ -1,0 +1,234 @@
+//! `nodecap interfaces`: what can be captured here.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::stdout::{print, write_json};
+use crate::{
+    error::{Error, Result},
+    target::{
+        links::{self, Framing, Link},
+        name::printable,
+    },
+};
+
+/// The options of `nodecap interfaces`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Print a JSON array with one object an interface
+    ///
+    /// Its fields: index, name, altnames, kind (bridge port, uplink, or what it is made of),
+    /// device (what it is made of), state (up, no-carrier, down), up, running, mtu, mac,
+    /// addresses, master (an index), master_name, peer and lower (each an index, and a netns_id
+    /// unless it is in this namespace), bridge_port, default_route, framing (ethernet, bare,
+    /// unsupported).
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs `nodecap interfaces` in the network namespace that the process is in.
+///
+/// # Errors
+///
+/// When the links can't be read, or standard output can't be written.
+pub fn run(args: &Args) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .map_err(|error| {
+            Error::failure(format!(
+                "can't wait for the kernel's answers: {error}; raise the limit of open files \
+                 (ulimit -n)"
+            ))
+        })?;
+    let links = runtime.block_on(links::list())?;
+    if args.json {
+        let rows: Vec<_> = links.iter().map(|link| Row::of(link, &links)).collect();
+        print(|out| write_json(out, &rows))
+    } else {
+        print(|out| write_table(out, &links))
+    }
+}
+
+/// A link as `--json` shows it.
+#[derive(Serialize)]
+struct Row<'a> {
+    #[serde(flatten)]
+    link: &'a Link,
+    kind: &'a str,
+    state: &'a str,
+    master_name: Option<&'a str>,
+}
+
+impl<'a> Row<'a> {
+    fn of(link: &'a Link, all: &'a [Link]) -> Self {
+        Self {
+            link,
+            kind: link.kind().name(),
+            state: link.state(),
+            master_name: master(link, all).map(|master| master.name.as_str()),
+        }
+    }
+}
+
+fn master<'a>(link: &Link, all: &'a [Link]) -> Option<&'a Link> {
+    all.iter().find(|other| Some(other.index) == link.master)
+}
+
+const HEAD: [&str; 9] = [
+    "INDEX",
+    "NAME",
+    "KIND",
+    "STATE",
+    "MTU",
+    "MAC",
+    "MASTER",
+    "LINKED TO",
+    "ADDRESSES",
+];
+
+fn write_table(out: &mut dyn Write, links: &[Link]) -> io::Result<()> {
+    let head = HEAD.map(str::to_owned);
+    let rows: Vec<_> = std::iter::once(head)
+        .chain(links.iter().map(|link| cells(link, links)))
+        .collect();
+    let mut widths = [0; HEAD.len()];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    for row in &rows {
+        let line: String = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:<width$}  "))
+            .collect();
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+fn cells(link: &Link, all: &[Link]) -> [String; HEAD.len()] {
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+    let joined = |texts: Vec<String>| (!texts.is_empty()).then(|| texts.join(" "));
+    let linked_to = [("peer", link.peer), ("on", link.lower)]
+        .into_iter()
+        .filter_map(|(how, other)| other.map(|other| format!("{how} {other}")));
+    let mut name = printable(&link.name).to_string();
+    if !link.altnames.is_empty() {
+        let others: Vec<_> = link
+            .altnames
+            .iter()
+            .map(|name| printable(name).to_string())
+            .collect();
+        name += &format!(" ({})", others.join(", "));
+    }
+    [
+        link.index.to_string(),
+        name,
+        kind(link),
+        link.state().to_owned(),
+        link.mtu.to_string(),
+        or_dash(link.mac.map(|mac| mac.to_string())),
+        or_dash(link.master.map(|index| match master(link, all) {
+            Some(master) => printable(&master.name).to_string(),
+            None => format!("#{index}"),
+        })),
+        or_dash(joined(linked_to.collect())),
+        or_dash(joined(
+            link.addresses.iter().map(ToString::to_string).collect(),
+        )),
+    ]
+}
+
+/// Its part in the node, what it is made of, and whether that stands in the way of a capture.
+fn kind(link: &Link) -> String {
+    let (kind, device) = (link.kind().name(), link.device.name());
+    let mut text = match kind == device {
+        true => printable(kind).to_string(),
+        false => format!("{kind} ({})", printable(device)),
+    };
+    if let Framing::Unsupported(arphrd) = link.framing {
+        text += &format!(", unsupported (ARPHRD type {arphrd})");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::links::{Device, Mac, Peer};
+
+    fn bridge_and_port() -> Vec<Link> {
+        let bridge = Link {
+            index: 3,
+            name: "docker0".into(),
+            altnames: Vec::new(),
+            device: Device::Bridge,
+            bridge_port: false,
+            default_route: false,
+            up: true,
+            running: true,
+            mtu: 1500,
+            mac: Some(Mac([2, 0x42, 0, 0, 0, 1])),
+            addresses: vec!["172.17.0.1/16".parse().expect("a prefix")],
+            master: None,
+            peer: None,
+            lower: None,
+            framing: Framing::Ethernet,
+        };
+        let port = Link {
+            index: 12,
+            name: "ve\x1bth".into(),
+            altnames: vec!["pod".into()],
+            device: Device::Veth,
+            bridge_port: true,
+            running: false,
+            mac: None,
+            addresses: Vec::new(),
+            master: Some(3),
+            peer: Some(Peer {
+                index: 5,
+                netns_id: Some(0),
+            }),
+            ..bridge.clone()
+        };
+        vec![bridge, port]
+    }
+
+    #[test]
+    fn the_table_is_aligned_and_free_of_terminal_escapes() {
+        let mut out = Vec::new();
+        write_table(&mut out, &bridge_and_port()).expect("a Vec takes all");
+        let expected = "\
+INDEX  NAME              KIND                STATE       MTU   MAC                MASTER   \
+LINKED TO           ADDRESSES
+3      docker0           bridge              up          1500  02:42:00:00:00:01  -        \
+-                   172.17.0.1/16
+12     ve\\u{1b}th (pod)  bridge port (veth)  no-carrier  1500  -                  docker0  \
+peer #5 in netns 0  -
+";
+        assert_eq!(String::from_utf8(out).expect("text"), expected);
+    }
+
+    #[test]
+    fn the_json_says_kind_state_and_the_masters_name_beside_the_links_own_fields() {
+        let links = bridge_and_port();
+        let json = serde_json::to_value(Row::of(&links[1], &links)).expect("a row is JSON");
+        assert_eq!(json["kind"], "bridge port");
+        assert_eq!(json["device"], "veth");
+        assert_eq!(json["state"], "no-carrier");
+        assert_eq!(json["master"], 3);
+        assert_eq!(json["master_name"], "docker0");
+        assert_eq!(json["name"], "ve\x1bth");
+    }
+
+    #[test]
+    fn framing_that_cannot_be_captured_is_said() {
+        let mut links = bridge_and_port();
+        links[0].framing = Framing::Unsupported(803);
+        assert_eq!(kind(&links[0]), "bridge, unsupported (ARPHRD type 803)");
+    }
+}

@@ -1,0 +1,109 @@
+//! The links of the current network namespace, with all that rtnetlink tells of them.
+//!
+//! - [`Link`] and what it is made of: `model`
+//! - the kernel's messages, taken apart: `decode`
+
+mod decode;
+mod model;
+
+use std::{collections::BTreeMap, io, path::Path};
+
+pub use model::{Device, Framing, Link, LinkKind, Mac, Peer};
+
+pub(super) use decode::{RTM_DELLINK, RTM_NEWLINK};
+
+use crate::{
+    error::{Error, Result},
+    target::netlink::dump,
+};
+
+/// The links of the network namespace that the thread is in, by index.
+///
+/// It must run on a tokio runtime with I/O enabled.
+///
+/// # Errors
+///
+/// When the kernel refuses a netlink socket or an answer.
+pub async fn list() -> Result<Vec<Link>> {
+    read().await.map_err(unreadable)
+}
+
+/// A failure to read links, with the usual reason for it.
+pub(super) fn unreadable(error: io::Error) -> Error {
+    Error::failure(format!(
+        "can't read the interfaces over netlink: {error}; allow AF_NETLINK sockets \
+         (RestrictAddressFamilies= of a systemd unit, the seccomp profile of a container)"
+    ))
+}
+
+async fn read() -> io::Result<Vec<Link>> {
+    let mut links = BTreeMap::new();
+    dump(
+        decode::RTM_GETLINK,
+        &decode::link_request(),
+        |answer| match answer {
+            None => links.clear(),
+            Some((_, payload)) => {
+                if let Some(link) = link(payload) {
+                    links.insert(link.index, link);
+                }
+            }
+        },
+    )
+    .await?;
+
+    let mut addresses = Vec::new();
+    dump(
+        decode::RTM_GETADDR,
+        &decode::ADDRESS_REQUEST,
+        |answer| match answer {
+            None => addresses.clear(),
+            Some((_, payload)) => addresses.extend(decode::address(payload)),
+        },
+    )
+    .await?;
+    for (index, address) in addresses {
+        if let Some(link) = links.get_mut(&index) {
+            link.addresses.push(address);
+        }
+    }
+
+    let mut uplinks = Vec::new();
+    dump(
+        decode::RTM_GETROUTE,
+        &decode::ROUTE_REQUEST,
+        |answer| match answer {
+            None => uplinks.clear(),
+            Some((_, payload)) => uplinks.extend(decode::default_route(payload)),
+        },
+    )
+    .await?;
+    for index in uplinks {
+        if let Some(link) = links.get_mut(&index) {
+            link.default_route = true;
+        }
+    }
+
+    Ok(links.into_values().collect())
+}
+
+/// The link that an `RTM_NEWLINK` or `RTM_DELLINK` tells of, without addresses and routes; none
+/// for a message that is not about a link as such.
+pub(super) fn link(message: &[u8]) -> Option<Link> {
+    let mut link = decode::link(message)?;
+    if link.device == Device::Unnamed && has_hardware(&link) {
+        link.device = Device::Physical;
+    }
+    Some(link)
+}
+
+/// Whether sysfs knows hardware behind a link. Kernels before 5.14 don't say so over netlink.
+///
+/// What sysfs shows is the namespace that it was mounted in, perhaps not this one: the index there
+/// must be the same too.
+fn has_hardware(link: &Link) -> bool {
+    let directory = Path::new("/sys/class/net").join(&link.name);
+    std::fs::read_to_string(directory.join("ifindex"))
+        .is_ok_and(|index| index.trim() == link.index.to_string())
+        && directory.join("device").exists()
+}
