@@ -1,0 +1,97 @@
+//! What the kernel refused, and what the user can do about it.
+
+use std::error::Error as StdError;
+use std::io;
+
+use rustix::io::Errno;
+
+use crate::error::Error;
+
+/// A refusal by the kernel, or an object that isn't as this program expects it.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// Loading the programs and their maps failed.
+    #[error("can't load the eBPF programs: {}", explain(.0.as_ref()))]
+    Load(#[source] Box<dyn StdError + Send + Sync>),
+    /// Attaching to an interface failed.
+    #[error("can't attach to {interface}: {}", explain(.source.as_ref()))]
+    Attach {
+        /// The interface's name.
+        interface: String,
+        /// What aya says.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// Setting up or reading the ring failed.
+    #[error("can't read the ring: {0}")]
+    Ring(#[source] io::Error),
+    /// Reading or writing a map failed.
+    #[error("can't use the map {map}: {}", explain(.source.as_ref()))]
+    Map {
+        /// The map's name.
+        map: &'static str,
+        /// What aya says.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The embedded object lacks something: it was built from another tree.
+    #[error("the embedded kernel object has no {0}: build again with `cargo xtask build`")]
+    Missing(&'static str),
+}
+
+impl KernelError {
+    /// The interface was gone when it came to attaching.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        let Self::Attach { source, .. } = self else {
+            return false;
+        };
+        matches!(errno(source.as_ref()), Some(Errno::NODEV | Errno::NXIO))
+    }
+}
+
+impl From<KernelError> for Error {
+    fn from(error: KernelError) -> Self {
+        Self::failure(error.to_string())
+    }
+}
+
+/// The system call's error number, somewhere down the chain.
+fn errno(error: &(dyn StdError + 'static)) -> Option<Errno> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            return io.raw_os_error().map(Errno::from_raw_os_error);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// One line: the innermost cause and the remedy, where there is one. The verifier's log, which
+/// aya puts into its messages, goes to the diagnostics.
+fn explain(error: &(dyn StdError + 'static)) -> String {
+    tracing::debug!("{error:?}");
+    let remedy = match errno(error) {
+        Some(Errno::PERM | Errno::ACCESS) => {
+            "run it as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON; `nodecap doctor` shows what is missing"
+        }
+        Some(Errno::INVAL) => {
+            "this kernel lacks something that nodecap needs; `nodecap doctor` shows what"
+        }
+        Some(Errno::NOMEM) => "there is not enough memory: try a smaller --ring-size",
+        Some(Errno::NODEV | Errno::NXIO) => "there is no such interface any more",
+        _ => "",
+    };
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    let text = innermost.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    if remedy.is_empty() {
+        line.to_owned()
+    } else {
+        format!("{line}: {remedy}")
+    }
+}

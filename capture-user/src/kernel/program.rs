@@ -1,0 +1,332 @@
+//! The programs and their maps: loaded with one filter, attached where a capture wants them.
+
+use std::collections::HashMap as StdHashMap;
+
+use aya::maps::lpm_trie::{Key, LpmTrie};
+use aya::maps::{Array, MapData, PerCpuHashMap, PerCpuValues};
+use aya::programs::links::LinkOrder;
+use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
+use aya::programs::{SchedClassifier, TcAttachType, TestRun as _, TestRunOptions};
+use aya::{Ebpf, EbpfLoader};
+use capture_common::counters::Counters;
+use capture_common::filter::{PORT_TABLE_LEN, PROTOCOL_TABLE_LEN};
+use capture_common::{LAYOUT_VERSION, names};
+use zerocopy::{FromBytes as _, IntoBytes as _};
+
+use super::error::KernelError;
+use super::log::{KernelLog, LogLevel};
+use super::ring::Ring;
+use crate::filter::Tables;
+use crate::packet::Direction;
+use crate::target::links::Framing;
+
+/// The kernel side, as `cargo xtask build` made it.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/nodecap.o"));
+
+/// A [`Counters`] as the map holds it.
+type CounterBytes = [u8; size_of::<Counters>()];
+
+/// What the programs are loaded with. It can't change afterwards.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// What to match.
+    pub tables: Tables,
+    /// Bytes of each frame to keep, 1 to `MAX_SNAPLEN`.
+    pub snaplen: u32,
+    /// The ring's size in bytes: a power of two, at least a page.
+    pub ring_bytes: u32,
+    /// How much the kernel side says.
+    pub log: LogLevel,
+}
+
+/// The loaded programs, with what they are attached to. Dropping it detaches them all.
+pub struct Kernel {
+    ebpf: Ebpf,
+    ring_bytes: u32,
+    counters: PerCpuHashMap<MapData, u32, CounterBytes>,
+    links: StdHashMap<(u32, Direction), SchedClassifierLink>,
+}
+
+/// What one run of a program by `BPF_PROG_TEST_RUN` gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TestRun {
+    /// What the program returned.
+    pub verdict: i32,
+    /// Nanoseconds a run, the mean over the repetitions.
+    pub nanoseconds: u64,
+}
+
+impl Kernel {
+    /// Creates the maps and fills the tables. Programs are loaded when first attached.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError`], when a privilege or an ability is missing.
+    pub fn load(setup: &Setup) -> Result<Self, KernelError> {
+        raise_memlock_limit();
+        let tables = &setup.tables;
+        let log_level = setup.log.as_global();
+        let wake_at = u64::from(setup.ring_bytes) / WAKE_FRACTION;
+        let mut ebpf = EbpfLoader::new()
+            .override_global(names::LAYOUT, &LAYOUT_VERSION, true)
+            .override_global(names::ADDRESS_OPTIONS, &tables.address_options, true)
+            .override_global(names::PORT_OPTIONS, &tables.port_options, true)
+            .override_global(names::PROTOCOL_OPTIONS, &tables.protocol_options, true)
+            .override_global(names::SNAPLEN, &setup.snaplen, true)
+            .override_global(names::WAKE_AT, &wake_at, true)
+            .override_global(aya_log::LEVEL, &log_level, false)
+            .map_max_entries(names::RING, setup.ring_bytes)
+            .map_max_entries(names::ADDRESSES_V4, entries(tables.addresses_v4.len()))
+            .map_max_entries(names::ADDRESSES_V6, entries(tables.addresses_v6.len()))
+            .load(OBJECT)
+            .map_err(|error| KernelError::Load(Box::new(error)))?;
+        fill(&mut ebpf, tables)?;
+        let counters = ebpf
+            .take_map(names::COUNTERS)
+            .ok_or(KernelError::Missing(names::COUNTERS))?;
+        let counters = counters.try_into().map_err(map_error(names::COUNTERS))?;
+        let mut kernel = Self {
+            ebpf,
+            ring_bytes: setup.ring_bytes,
+            counters,
+            links: StdHashMap::new(),
+        };
+        // Takes what is counted for an interface that has no entry.
+        kernel.count_from_zero(0)?;
+        Ok(kernel)
+    }
+
+    /// The ring's user side. There can be one.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError`], when it was taken before or can't be mapped.
+    pub fn ring(&mut self) -> Result<Ring, KernelError> {
+        let Some(aya::maps::Map::RingBuf(map)) = self.ebpf.take_map(names::RING) else {
+            return Err(KernelError::Missing(names::RING));
+        };
+        Ring::new(map, self.ring_bytes).map_err(KernelError::Ring)
+    }
+
+    /// The kernel side's messages. There can be one reader.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError`], when it was taken before.
+    pub fn log(&mut self) -> Result<KernelLog, KernelError> {
+        KernelLog::new(&mut self.ebpf)
+    }
+
+    /// Attaches to an interface of this network namespace, one way, ahead of all others there:
+    /// a program before ours that ends the chain would hide packets from it.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError::Attach`]; [`KernelError::is_gone`] tells whether the interface has vanished.
+    pub fn attach(
+        &mut self,
+        index: u32,
+        name: &str,
+        framing: Framing,
+        direction: Direction,
+    ) -> Result<(), KernelError> {
+        let attach = |source: aya::programs::ProgramError| KernelError::Attach {
+            interface: name.to_owned(),
+            source: Box::new(source),
+        };
+        if !self.is_attached(index) {
+            self.count_from_zero(index)?;
+        }
+        let program = self.program(direction, framing)?;
+        let way = match direction {
+            Direction::In => TcAttachType::Ingress,
+            Direction::Out => TcAttachType::Egress,
+        };
+        let link = program
+            .attach_with_options(name, way, TcAttachOptions::TcxOrder(LinkOrder::first()))
+            .map_err(attach)?;
+        let link = program.take_link(link).map_err(attach)?;
+        self.links.insert((index, direction), link);
+        Ok(())
+    }
+
+    /// Whether anything is attached to the interface.
+    #[must_use]
+    pub fn is_attached(&self, index: u32) -> bool {
+        [Direction::In, Direction::Out]
+            .iter()
+            .any(|direction| self.links.contains_key(&(index, *direction)))
+    }
+
+    /// Detaches from an interface, if attached. Its counters stay.
+    pub fn detach(&mut self, index: u32) {
+        for direction in [Direction::In, Direction::Out] {
+            self.links.remove(&(index, direction));
+        }
+    }
+
+    /// Detaches from everywhere. When it returns no program runs any more: the kernel waits for
+    /// a grace period (`tcx_entry_sync`), so what the counters say then is final.
+    pub fn detach_all(&mut self) {
+        self.links.clear();
+    }
+
+    /// An interface's counters, summed over the CPUs.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError::Map`].
+    pub fn counters(&self, index: u32) -> Result<Counters, KernelError> {
+        let by_cpu = self
+            .counters
+            .get(&index, 0)
+            .map_err(map_error(names::COUNTERS))?;
+        Ok(by_cpu.iter().fold(Counters::default(), |sum, bytes| {
+            // The array has exactly the struct's size.
+            sum.plus(&Counters::read_from_bytes(bytes).unwrap_or_default())
+        }))
+    }
+
+    /// Runs a program on a packet without any interface, `repeat` times. What matches is counted
+    /// and recorded as if it had been seen on the interface with index 1 (loopback).
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError`], when the kernel refuses the packet (less than an Ethernet header).
+    pub fn test_run(
+        &mut self,
+        direction: Direction,
+        framing: Framing,
+        packet: &[u8],
+        repeat: u32,
+    ) -> Result<TestRun, KernelError> {
+        let program = self.program(direction, framing)?;
+        let options = TestRunOptions {
+            data_in: Some(packet),
+            repeat,
+            ..TestRunOptions::new()
+        };
+        let run = program
+            .test_run(options)
+            .map_err(|error| KernelError::Load(Box::new(error)))?;
+        Ok(TestRun {
+            verdict: run.return_value.cast_signed(),
+            nanoseconds: run.duration.as_nanos().try_into().unwrap_or(u64::MAX),
+        })
+    }
+
+    /// Starts an interface's counters.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError::Map`].
+    pub fn count_from_zero(&mut self, index: u32) -> Result<(), KernelError> {
+        let cpus = aya::util::nr_cpus().map_err(|(_, error)| KernelError::Map {
+            map: names::COUNTERS,
+            source: Box::new(error),
+        })?;
+        let zero = Counters::default();
+        let mut bytes: CounterBytes = [0; _];
+        bytes.copy_from_slice(zero.as_bytes());
+        let zeros =
+            PerCpuValues::try_from(vec![bytes; cpus]).map_err(|error| KernelError::Map {
+                map: names::COUNTERS,
+                source: Box::new(error),
+            })?;
+        self.counters
+            .insert(index, zeros, 0)
+            .map_err(map_error(names::COUNTERS))
+    }
+
+    /// The program for a direction and a framing, loaded when first asked for.
+    fn program(
+        &mut self,
+        direction: Direction,
+        framing: Framing,
+    ) -> Result<&mut SchedClassifier, KernelError> {
+        let name = match (direction, framing == Framing::Bare) {
+            (Direction::In, false) => names::INGRESS,
+            (Direction::Out, false) => names::EGRESS,
+            (Direction::In, true) => names::INGRESS_BARE,
+            (Direction::Out, true) => names::EGRESS_BARE,
+        };
+        let program: &mut SchedClassifier = self
+            .ebpf
+            .program_mut(name)
+            .ok_or(KernelError::Missing(name))?
+            .try_into()
+            .map_err(|_| KernelError::Missing(name))?;
+        if program.fd().is_err() {
+            program
+                .load()
+                .map_err(|error| KernelError::Load(Box::new(error)))?;
+        }
+        Ok(program)
+    }
+}
+
+/// User space is woken when this part of the ring is waiting; below, it comes by its timer.
+const WAKE_FRACTION: u64 = 8;
+
+/// A trie of no entries can't be created.
+fn entries(prefixes: usize) -> u32 {
+    u32::try_from(prefixes).unwrap_or(u32::MAX).max(1)
+}
+
+fn map_error<E>(map: &'static str) -> impl Fn(E) -> KernelError
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    move |error| KernelError::Map {
+        map,
+        source: Box::new(error),
+    }
+}
+
+/// Fills the filter's tables.
+fn fill(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), KernelError> {
+    let map = ebpf
+        .map_mut(names::ADDRESSES_V4)
+        .ok_or(KernelError::Missing(names::ADDRESSES_V4))?;
+    let mut trie: LpmTrie<_, [u8; 4], u8> =
+        map.try_into().map_err(map_error(names::ADDRESSES_V4))?;
+    for (net, bits) in &tables.addresses_v4 {
+        let key = Key::new(u32::from(net.prefix_len()), net.network().octets());
+        trie.insert(&key, bits, 0)
+            .map_err(map_error(names::ADDRESSES_V4))?;
+    }
+    let map = ebpf
+        .map_mut(names::ADDRESSES_V6)
+        .ok_or(KernelError::Missing(names::ADDRESSES_V6))?;
+    let mut trie: LpmTrie<_, [u8; 16], u8> =
+        map.try_into().map_err(map_error(names::ADDRESSES_V6))?;
+    for (net, bits) in &tables.addresses_v6 {
+        let key = Key::new(u32::from(net.prefix_len()), net.network().octets());
+        trie.insert(&key, bits, 0)
+            .map_err(map_error(names::ADDRESSES_V6))?;
+    }
+    let map = ebpf
+        .map_mut(names::PORTS)
+        .ok_or(KernelError::Missing(names::PORTS))?;
+    Array::<_, [u8; PORT_TABLE_LEN]>::try_from(map)
+        .and_then(|mut array| array.set(0, tables.ports.as_bytes(), 0))
+        .map_err(map_error(names::PORTS))?;
+    let map = ebpf
+        .map_mut(names::PROTOCOLS)
+        .ok_or(KernelError::Missing(names::PROTOCOLS))?;
+    Array::<_, [u8; PROTOCOL_TABLE_LEN]>::try_from(map)
+        .and_then(|mut array| array.set(0, tables.protocols.as_bytes(), 0))
+        .map_err(map_error(names::PROTOCOLS))
+}
+
+/// Below 5.11 maps count against `RLIMIT_MEMLOCK` instead of the memory cgroup. Where raising it
+/// is refused, creating the maps will say so.
+fn raise_memlock_limit() {
+    let unlimited = rustix::process::Rlimit {
+        current: None,
+        maximum: None,
+    };
+    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Memlock, unlimited) {
+        tracing::debug!("can't raise RLIMIT_MEMLOCK: {error}");
+    }
+}

@@ -1,0 +1,218 @@
+//! The ring's user side: records are read where the kernel put them, and given back in batches.
+//!
+//! aya's own reader gives each record back before the next, which costs a full barrier a packet
+//! and leaves no way to hold records in place while they are put in order. This one speaks the
+//! kernel's `BPF_MAP_TYPE_RINGBUF` protocol (Documentation/bpf/ringbuf.rst): a page with the
+//! consumer's position, a page with the producer's, then the data, mapped twice in a row so that
+//! every record is contiguous. A record is an eight-byte header (length, with a busy and a
+//! discard bit) and the bytes, rounded up to eight.
+#![expect(
+    unsafe_code,
+    reason = "shared memory with the kernel; see each SAFETY line"
+)]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use aya::maps::MapData;
+use capture_common::record::RecordHeader;
+use rustix::event::{Timespec, epoll};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use zerocopy::FromBytes as _;
+
+/// `BPF_RINGBUF_BUSY_BIT`: reserved, not yet submitted.
+const BUSY: u32 = 1 << 31;
+/// `BPF_RINGBUF_DISCARD_BIT`: given up by the kernel side.
+const DISCARD: u32 = 1 << 30;
+/// `BPF_RINGBUF_HDR_SZ`.
+const HEADER_LEN: u64 = 8;
+
+/// A memory mapping that ends with its owner.
+struct Mapping {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+impl Mapping {
+    fn new(fd: BorrowedFd<'_>, len: usize, prot: ProtFlags, offset: u64) -> io::Result<Self> {
+        // SAFETY: a fresh mapping at an address of the kernel's choice aliases nothing.
+        let start = unsafe { mmap(ptr::null_mut(), len, prot, MapFlags::SHARED, fd, offset)? };
+        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { start, len })
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: exactly what mmap gave; whatever borrows from it borrows from its owner.
+        let unmapped = unsafe { munmap(self.start.as_ptr().cast(), self.len) };
+        debug_assert!(unmapped.is_ok());
+    }
+}
+
+/// The ring as its one reader sees it. Positions count bytes since the ring was made.
+pub struct Ring {
+    /// Keeps the map's file descriptor open.
+    _map: MapData,
+    /// Says when the kernel side asked for us. Edge-triggered: the ring's own readiness is a
+    /// level, true as soon as one byte waits, and would wake us for each packet.
+    wake_ups: OwnedFd,
+    /// One page: the consumer's position.
+    consumer: Mapping,
+    /// One page with the producer's position, then the data, twice.
+    producer: Mapping,
+    page: usize,
+    mask: u64,
+    /// Up to where records were looked at.
+    read: u64,
+    /// Up to where they were given back.
+    released: u64,
+}
+
+// SAFETY: the mappings belong to this reader alone and aren't tied to a thread.
+unsafe impl Send for Ring {}
+
+/// What stands next in the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// A record, readable through [`Ring::record`] until it is released.
+    Record(u64),
+    /// A record that the kernel side is still writing; what is behind it must wait.
+    Busy,
+    /// Nothing.
+    Empty,
+}
+
+impl Ring {
+    /// Maps the ring of `bytes` bytes.
+    pub(super) fn new(map: MapData, bytes: u32) -> io::Result<Self> {
+        let page = rustix::param::page_size();
+        let size = bytes as usize;
+        let fd = map.fd().as_fd();
+        let consumer = Mapping::new(fd, page, ProtFlags::READ | ProtFlags::WRITE, 0)?;
+        let producer = Mapping::new(fd, page + 2 * size, ProtFlags::READ, page as u64)?;
+        let wake_ups = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(
+            &wake_ups,
+            fd,
+            epoll::EventData::new_u64(0),
+            epoll::EventFlags::IN | epoll::EventFlags::ET,
+        )?;
+        let mut ring = Self {
+            wake_ups,
+            consumer,
+            producer,
+            page,
+            mask: u64::from(bytes) - 1,
+            read: 0,
+            released: 0,
+            _map: map,
+        };
+        ring.read = ring.consumer_position().load(Ordering::Acquire);
+        ring.released = ring.read;
+        Ok(ring)
+    }
+
+    fn consumer_position(&self) -> &AtomicU64 {
+        // SAFETY: the page starts with the position, eight bytes aligned to a page; both sides
+        // access it atomically only.
+        unsafe { &*self.consumer.start.as_ptr().cast::<AtomicU64>() }
+    }
+
+    fn producer_position(&self) -> &AtomicU64 {
+        // SAFETY: as for the consumer's; never written through this reference (the page is
+        // mapped read-only).
+        unsafe { &*self.producer.start.as_ptr().cast::<AtomicU64>() }
+    }
+
+    /// The address of the byte at a position.
+    fn at(&self, position: u64) -> *const u8 {
+        let offset = self.page + (position & self.mask) as usize;
+        // SAFETY: offset < page + size, within the mapping.
+        unsafe { self.producer.start.as_ptr().add(offset) }
+    }
+
+    fn length_word(&self, position: u64) -> u32 {
+        // SAFETY: a record header lies at the position, aligned to eight; the kernel writes this
+        // word with release order when it submits.
+        unsafe { (*self.at(position).cast::<AtomicU32>()).load(Ordering::Acquire) }
+    }
+
+    /// Steps to the next record, past those that the kernel side discarded.
+    pub fn next(&mut self) -> Next {
+        let producer = self.producer_position().load(Ordering::Acquire);
+        while self.read < producer {
+            let word = self.length_word(self.read);
+            if word & BUSY != 0 {
+                return Next::Busy;
+            }
+            let position = self.read;
+            let len = u64::from(word & !(BUSY | DISCARD));
+            self.read += (len + HEADER_LEN).next_multiple_of(8);
+            if word & DISCARD == 0 {
+                return Next::Record(position);
+            }
+        }
+        Next::Empty
+    }
+
+    /// The record at a position that [`Ring::next`] gave and that wasn't released since: its
+    /// header, and the frame's bytes. `None` if it is no record of ours, which the kernel side
+    /// never writes.
+    #[must_use]
+    pub fn record(&self, position: u64) -> Option<(RecordHeader, &[u8])> {
+        if position < self.released || position >= self.read {
+            return None;
+        }
+        let len = self.length_word(position) & !(BUSY | DISCARD);
+        // SAFETY: submitted and not yet released, so the kernel doesn't touch these `len` bytes;
+        // they are contiguous, since the data is mapped twice and no record is larger than it.
+        let bytes =
+            unsafe { std::slice::from_raw_parts(self.at(position + HEADER_LEN), len as usize) };
+        let (header, frame) = RecordHeader::read_from_prefix(bytes).ok()?;
+        Some((header, frame.get(..header.captured_len as usize)?))
+    }
+
+    /// Up to where [`Ring::next`] has come.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.read
+    }
+
+    /// Gives back all before a position, so that the kernel can write there again.
+    pub fn release(&mut self, position: u64) {
+        let position = position.min(self.read);
+        if position > self.released {
+            self.released = position;
+            self.consumer_position().store(position, Ordering::Release);
+        }
+    }
+
+    /// Bytes that lie in the ring, read or not, and weren't given back.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.producer_position()
+            .load(Ordering::Relaxed)
+            .saturating_sub(self.released)
+    }
+
+    /// Waits until the kernel side wakes us (enough is waiting) or the time is over, whichever is
+    /// first. A signal ends it early. What is already waiting doesn't end it: records below the
+    /// mark are collected into one batch.
+    ///
+    /// # Errors
+    ///
+    /// What epoll_wait(2) says.
+    pub fn wait(&self, at_most: Duration) -> io::Result<()> {
+        let timeout = Timespec::try_from(at_most).map_err(io::Error::other)?;
+        let mut events = [MaybeUninit::<epoll::Event>::uninit(); 1];
+        match epoll::wait(&self.wake_ups, &mut events, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
