@@ -1,0 +1,44 @@
+//! The capture file, in the format of [draft-ietf-opsawg-pcapng].
+//!
+//! The encoding is pure, bytes into a buffer, so that a file's length is known before a byte of it
+//! is written: `--size` depends on that. One section a file, little-endian on every machine.
+//!
+//! - [`blocks`]: walking the blocks of encoded bytes
+//! - [`comment`]: the two-part form of a packet's comment
+//! - [`encoder`]: the blocks of one file, in their order
+//! - [`mod@file`]: the encoder and the destination together: what a session writes to
+//! - [`interface`], [`packet`], [`section`], [`statistics`]: one block each
+//!
+//! Sections, interfaces and statistics go through the `pcap-file` crate. The packet block doesn't:
+//! that crate serialises a block twice and wants a vector of options for each, and this block is
+//! written once a packet. Property tests hold the two byte-equal.
+//!
+//! [draft-ietf-opsawg-pcapng]: https://datatracker.ietf.org/doc/draft-ietf-opsawg-pcapng/
+
+pub mod blocks;
+pub mod comment;
+pub mod encoder;
+pub mod file;
+pub mod interface;
+mod option;
+pub mod packet;
+pub mod section;
+pub mod statistics;
+
+#[cfg(test)]
+mod file_properties_tests;
+#[cfg(test)]
+mod file_tests;
+#[cfg(test)]
+mod packet_tests;
+#[cfg(test)]
+mod readers_tests;
+#[cfg(test)]
+mod testing;
+
+pub use encoder::{EncodeError, Encoder};
+pub use file::{Finished, PcapngError, PcapngFile, minimum_len};
+pub use interface::{Frames, InterfaceDescription, LinkType, SNAPLEN_MAX};
+pub use packet::Annotations;
+pub use section::Section;
+pub use statistics::Statistics;
