@@ -1,1 +1,263 @@
-//! (in the making)
+//! One capture, wired together.
+//!
+//! [`run`] attaches, then looks after everything but packets: signals, the clock, interfaces that
+//! come and go, the status line. One thread, the mover, moves the packets.
+//!
+//! - [`plan`]: what to do; [`stop`]: why it ended; [`limits`]: when it must
+//! - `mover`: ring → [`order`] → [`limits`] → `outputs`
+//! - [`clock`], [`frame`], `interface`: a record's stamp, bytes and index as a file tells them
+//! - [`ledger`]: every packet accounted for; [`progress`], `status`: what is shown meanwhile
+//! - `start`: from a plan to everything attached and open; `attached`: the kernel side of it
+
+mod attached;
+pub mod clock;
+pub mod frame;
+mod interface;
+pub mod ledger;
+pub mod limits;
+mod mover;
+pub mod order;
+mod outputs;
+pub mod plan;
+pub mod progress;
+mod signals;
+mod start;
+mod status;
+pub mod stop;
+
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use self::attached::Attached;
+use self::interface::Interface;
+use self::ledger::Account;
+use self::limits::Limit;
+use self::mover::{Command, Event, Final, Moved};
+use self::plan::Plan;
+use self::progress::Progress;
+use self::signals::{Signal, Signals};
+use self::status::Status;
+use self::stop::StopReason;
+use crate::error::{Error, Result};
+use crate::kernel::log::KernelLog;
+use crate::target::links::Link;
+use crate::target::name::printable;
+use crate::target::select::Selection;
+use crate::target::watch::{LinkEvent, Watch};
+
+/// How often the status line and the kernel side's messages are refreshed.
+const TICK: Duration = Duration::from_millis(500);
+
+/// How a capture that got under way came out.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Matched packets that were lost.
+    pub lost: u64,
+    /// What cut it short.
+    pub failure: Option<Error>,
+}
+
+/// Captures as planned, until a limit, a signal or a failure ends it, and reports on standard
+/// error as it goes.
+///
+/// # Errors
+///
+/// When it can't start; then nothing stays attached, and no file is left or changed.
+pub async fn run(plan: Plan) -> Result<Outcome> {
+    start::start(plan).await?.run().await
+}
+
+/// A capture under way.
+struct Session {
+    plan: Plan,
+    attached: Attached,
+    selection: Selection,
+    watch: Watch,
+    signals: Signals,
+    commands: Sender<Command>,
+    events: UnboundedReceiver<Event>,
+    moved: oneshot::Receiver<Moved>,
+    progress: Arc<Progress>,
+    status: Status,
+    log: Option<KernelLog>,
+    /// When `--duration` is over.
+    deadline: Option<Instant>,
+}
+
+impl Session {
+    async fn run(mut self) -> Result<Outcome> {
+        let reason = self.watch_over().await;
+        self.finish(reason).await
+    }
+
+    /// Looks after everything until something ends the capture.
+    async fn watch_over(&mut self) -> StopReason {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let ticking = self.status.is_shown() || self.log.is_some();
+        let mut watching = true;
+        loop {
+            let deadline = self.deadline;
+            let over = async {
+                match deadline {
+                    Some(deadline) => sleep_until(deadline).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                signal = self.signals.next() => match signal {
+                    Signal::Stop(name) => return StopReason::Signal(name),
+                    Signal::Counts => self.status.say(self.counts().trim_end()),
+                    Signal::Flush => self.command(Command::Flush),
+                },
+                () = over => {
+                    let duration = self.plan.limits.duration.unwrap_or_default();
+                    return StopReason::Limit(Limit::Duration(duration));
+                }
+                event = self.events.recv() => match event {
+                    // Why, the mover knows.
+                    Some(Event::Enough) | None => return StopReason::OutputClosed,
+                    Some(Event::ClockStep(step)) => self.status.say(&format!(
+                        "nodecap: the system clock was set {} by {}; time stamps follow it",
+                        if step.forward { "ahead" } else { "back" },
+                        humantime::format_duration(step.by),
+                    )),
+                },
+                event = self.watch.next(), if watching => match event {
+                    Ok(event) => {
+                        if self.follow(event) {
+                            return StopReason::NoInterfaceLeft;
+                        }
+                    }
+                    Err(error) => {
+                        watching = false;
+                        self.status.say(&format!("nodecap: interfaces are no longer watched: {error}"));
+                    }
+                },
+                _ = tick.tick(), if ticking => self.tick(),
+            }
+        }
+    }
+
+    fn command(&self, command: Command) {
+        // A mover that is gone has said so through its other channels.
+        let _ = self.commands.send(command);
+    }
+
+    fn tick(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.flush();
+        }
+        if self.status.is_shown() {
+            let total = self.attached.total();
+            self.status
+                .show(&self.plan, &self.progress, &total, self.deadline);
+        }
+    }
+
+    /// The count lines of this moment.
+    fn counts(&self) -> String {
+        ledger::count_lines(&Account {
+            captured: self.progress.packets(),
+            kernel: self.attached.total(),
+            unwritten: 0,
+        })
+    }
+
+    /// Takes in that an interface came or went. True if none is left and none can come.
+    fn follow(&mut self, event: LinkEvent) -> bool {
+        match event {
+            LinkEvent::Removed { index, name } => {
+                if !self.attached.forget(index) {
+                    return false;
+                }
+                let left = self.attached.live();
+                let more = match left {
+                    0 if self.selection.takes_later() => "none left, waiting for one to appear",
+                    0 => "none left",
+                    _ => "the others go on",
+                };
+                self.status
+                    .say(&format!("nodecap: {} is gone: {more}", printable(&name)));
+                left == 0 && !self.selection.takes_later()
+            }
+            LinkEvent::Appeared(link) | LinkEvent::Changed(link) => {
+                if self.selection.takes(&link) && !self.attached.is_on(link.index) {
+                    self.join(&link);
+                }
+                false
+            }
+        }
+    }
+
+    /// Captures on one more interface.
+    fn join(&mut self, link: &Link) {
+        // The mover is told first: it must know the interface when the first packet comes.
+        self.command(Command::Interface(Interface::new(link)));
+        match self.attached.join(link, &self.plan.directions) {
+            Ok(()) => self.status.say(&format!(
+                "nodecap: listening on {} too",
+                printable(&link.name)
+            )),
+            Err(error) if error.is_gone() => {}
+            Err(error) => self.status.say(&format!("nodecap: {error}")),
+        }
+    }
+
+    /// Detaches, lets the mover take what is left in the ring, and reports.
+    async fn finish(mut self, reason: StopReason) -> Result<Outcome> {
+        self.attached.detach_all();
+        self.command(Command::Finish(Final {
+            reason,
+            counters: self.attached.counters(),
+            stray: self.attached.stray(),
+        }));
+        let moved = loop {
+            tokio::select! {
+                moved = &mut self.moved => break moved,
+                signal = self.signals.next() => if let Signal::Stop(_) = signal {
+                    self.status.clear();
+                    return Err(Error::failure(
+                        "stopped at once by a second signal: what had not been written is lost",
+                    ));
+                },
+            }
+        };
+        self.tick();
+        self.status.clear();
+        let moved = moved.map_err(|_| {
+            Error::failure("the thread that moves packets has failed: please report this")
+        })?;
+        Ok(self.report(moved))
+    }
+
+    fn report(&self, moved: Moved) -> Outcome {
+        let total = moved
+            .accounts
+            .iter()
+            .fold(Account::default(), |sum, (_, account)| sum.plus(account));
+        let mut text = ledger::count_lines(&total);
+        text += &format!("stopped: {}\n", moved.reason);
+        if self.plan.verbosity > 0 {
+            text += &ledger::ledger_lines(&moved.accounts, "past the limit");
+            if moved.late > 0 {
+                text += &format!("{} packets came too late to be put in order\n", moved.late);
+            }
+        }
+        self.status.say(text.trim_end());
+        let failure = match moved.reason {
+            StopReason::Failure(error) => Some(error),
+            _ => moved.failure,
+        };
+        Outcome {
+            lost: total.dropped(),
+            failure,
+        }
+    }
+}

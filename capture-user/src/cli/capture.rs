@@ -1,0 +1,337 @@
+//! `nodecap capture`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use capture_common::record::MAX_SNAPLEN;
+use clap::ValueEnum;
+
+use super::values;
+use crate::error::{Error, Result};
+use crate::filter::Filter;
+use crate::packet::Direction;
+use crate::session::limits::Limits;
+use crate::session::plan::Plan;
+use crate::session::{self, Outcome};
+use crate::target::select::Pattern;
+
+/// The ring unless told otherwise: at a million small packets a second it holds a sixth of a
+/// second.
+const DEFAULT_RING: u64 = 32 << 20;
+/// The smallest ring that takes the largest record.
+const SMALLEST_RING: u64 = 512 << 10;
+/// The largest that the kernel's ring can be (`RINGBUF_MAX_DATA_SZ` is above it on 64 bits).
+const LARGEST_RING: u64 = 1 << 31;
+
+/// What `nodecap capture` was given.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Where to capture: a name, #INDEX, a glob (veth*) or `any`. Repeatable, or separated by
+    /// commas. Globs and `any` also take interfaces that appear later. Without it, the first
+    /// interface that is up and isn't loopback
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        help_heading = "What to capture"
+    )]
+    interface: Vec<String>,
+
+    /// Which way, seen from the node
+    #[arg(
+        short = 'Q',
+        long,
+        value_enum,
+        default_value_t,
+        help_heading = "What to capture"
+    )]
+    direction: Way,
+
+    /// Packets from or to these addresses: CIDRs separated by commas, or @FILE with one a line
+    #[arg(long, value_name = "CIDR[,CIDR…]", help_heading = "What to capture")]
+    host: Vec<String>,
+
+    /// Packets from these addresses
+    #[arg(long, value_name = "CIDR[,CIDR…]", help_heading = "What to capture")]
+    src: Vec<String>,
+
+    /// Packets to these addresses
+    #[arg(long, value_name = "CIDR[,CIDR…]", help_heading = "What to capture")]
+    dst: Vec<String>,
+
+    /// Packets from or to these TCP, UDP or SCTP ports
+    #[arg(long, value_name = "PORT|A-B[,…]", help_heading = "What to capture")]
+    port: Vec<String>,
+
+    /// Packets from these ports
+    #[arg(long, value_name = "PORT|A-B[,…]", help_heading = "What to capture")]
+    sport: Vec<String>,
+
+    /// Packets to these ports
+    #[arg(long, value_name = "PORT|A-B[,…]", help_heading = "What to capture")]
+    dport: Vec<String>,
+
+    /// Packets of these protocols: tcp, udp, icmp, icmp6, sctp, arp or an IP protocol number
+    #[arg(long, value_name = "NAME|NUMBER[,…]", help_heading = "What to capture")]
+    proto: Vec<String>,
+
+    /// Bytes of each packet to keep; 0 means the default
+    #[arg(short, long, value_name = "BYTES", default_value_t = u64::from(MAX_SNAPLEN), value_parser = values::size, help_heading = "What to capture")]
+    snaplen: u64,
+
+    /// Stop after N packets were written
+    #[arg(short, long, value_name = "N", value_parser = values::positive, help_heading = "When to stop")]
+    count: Option<u64>,
+
+    /// Stop before the output exceeds BYTES (K, M, G: powers of 1024)
+    #[arg(long, value_name = "BYTES", value_parser = values::positive_size, help_heading = "When to stop")]
+    size: Option<u64>,
+
+    /// Stop after TIME (90s, 5m, 1h30m; a bare number is seconds)
+    #[arg(long, value_name = "TIME", value_parser = values::duration, help_heading = "When to stop")]
+    duration: Option<Duration>,
+
+    /// Write a pcapng file; - is standard output
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    write: Option<PathBuf>,
+
+    /// Print packets also when writing a file
+    #[arg(long, help_heading = "Output", conflicts_with = "quiet")]
+    print: bool,
+
+    /// Print no packets
+    #[arg(short, long, help_heading = "Output")]
+    quiet: bool,
+
+    /// More detail: of packets, and the whole ledger at the end; twice: diagnostics
+    #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Output")]
+    verbose: u8,
+
+    /// Numbers instead of names
+    #[arg(short, long, help_heading = "Output")]
+    numeric: bool,
+
+    /// Memory for packets on their way from the kernel; rounded up to a power of two. Default 32M
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_RING, hide_default_value = true, value_parser = values::size, help_heading = "Resources")]
+    ring_size: u64,
+
+    /// Exit with status 3 if any matched packet was lost
+    #[arg(long, help_heading = "Resources")]
+    fail_on_loss: bool,
+}
+
+/// `-Q`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Way {
+    /// Packets that come into the node through the interface
+    In,
+    /// Packets that leave it
+    Out,
+    /// Both
+    #[default]
+    Inout,
+}
+
+impl Args {
+    /// How often `-v` was given.
+    #[must_use]
+    pub fn verbosity(&self) -> u8 {
+        self.verbose
+    }
+
+    /// Resolves what was typed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Usage`], naming the option and what is wrong with it.
+    pub fn resolve(self) -> Result<Plan> {
+        let to_stdout = self
+            .write
+            .as_ref()
+            .is_some_and(|path| path.as_os_str() == "-");
+        if self.print && to_stdout {
+            return Err(Error::usage(
+                "--print and `-w -` both want standard output: write to a file, or leave --print out",
+            ));
+        }
+        let filter = Filter {
+            hosts: values::addresses("--host", &self.host).map_err(Error::Usage)?,
+            sources: values::addresses("--src", &self.src).map_err(Error::Usage)?,
+            destinations: values::addresses("--dst", &self.dst).map_err(Error::Usage)?,
+            ports: values::list("--port", &self.port, str::parse).map_err(Error::Usage)?,
+            source_ports: values::list("--sport", &self.sport, str::parse).map_err(Error::Usage)?,
+            destination_ports: values::list("--dport", &self.dport, str::parse)
+                .map_err(Error::Usage)?,
+            protocols: values::list("--proto", &self.proto, str::parse).map_err(Error::Usage)?,
+        };
+        Ok(Plan {
+            interfaces: self
+                .interface
+                .iter()
+                .map(|name| Pattern::parse(name))
+                .collect::<Result<_>>()?,
+            directions: match self.direction {
+                Way::In => vec![Direction::In],
+                Way::Out => vec![Direction::Out],
+                Way::Inout => vec![Direction::In, Direction::Out],
+            },
+            filter,
+            snaplen: snaplen(self.snaplen)?,
+            limits: Limits {
+                count: self.count,
+                size: self.size,
+                duration: self.duration,
+            },
+            print: self.print || (self.write.is_none() && !self.quiet),
+            write: self.write,
+            names: !self.numeric,
+            verbosity: self.verbose,
+            ring_bytes: ring_bytes(self.ring_size)?,
+            fail_on_loss: self.fail_on_loss,
+        })
+    }
+}
+
+fn snaplen(typed: u64) -> Result<u32> {
+    match u32::try_from(typed) {
+        Ok(0) => Ok(MAX_SNAPLEN),
+        Ok(bytes) if bytes <= MAX_SNAPLEN => Ok(bytes),
+        _ => Err(Error::usage(format!(
+            "--snaplen {typed}: at most {MAX_SNAPLEN} bytes of a packet can be kept"
+        ))),
+    }
+}
+
+fn ring_bytes(typed: u64) -> Result<u32> {
+    if !(SMALLEST_RING..=LARGEST_RING).contains(&typed) {
+        return Err(Error::usage(format!(
+            "--ring-size {typed}: a ring has from {}K to {}G",
+            SMALLEST_RING >> 10,
+            LARGEST_RING >> 30
+        )));
+    }
+    u32::try_from(typed.next_power_of_two())
+        .map_err(|_| Error::usage(format!("--ring-size {typed}: too large")))
+}
+
+/// Captures, and tells the exit status.
+///
+/// # Errors
+///
+/// What keeps the capture from starting, or cuts it short.
+pub fn run(args: Args) -> Result<ExitCode> {
+    let plan = args.resolve()?;
+    let fail_on_loss = plan.fail_on_loss;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::failure(format!("can't start: {error}")))?;
+    let Outcome { lost, failure } = runtime.block_on(session::run(plan))?;
+    match failure {
+        Some(error) => Err(error),
+        None if fail_on_loss && lost > 0 => Ok(ExitCode::from(3)),
+        None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn resolve(words: &str) -> Result<Plan> {
+        let words = std::iter::once("capture").chain(words.split_whitespace());
+        Typed::try_parse_from(words)
+            .map_err(|error| Error::usage(error.to_string()))?
+            .args
+            .resolve()
+    }
+
+    fn refusal(words: &str) -> String {
+        match resolve(words) {
+            Err(error @ Error::Usage(_)) => error.to_string(),
+            other => panic!("`{words}` gave {other:?}"),
+        }
+    }
+
+    #[test]
+    fn nothing_typed_is_everything_both_ways_printed() {
+        let plan = resolve("").unwrap();
+        assert_eq!(plan.directions, [Direction::In, Direction::Out]);
+        assert!(plan.filter.is_empty() && plan.print && plan.names);
+        assert_eq!(
+            (plan.snaplen, plan.limits),
+            (MAX_SNAPLEN, Limits::default())
+        );
+        assert_eq!(u64::from(plan.ring_bytes), DEFAULT_RING);
+    }
+
+    #[test]
+    fn a_file_silences_the_lines_unless_they_are_asked_for() {
+        assert!(!resolve("-w x").unwrap().print);
+        assert!(resolve("-w x --print").unwrap().print);
+        assert!(!resolve("-q").unwrap().print);
+    }
+
+    #[test]
+    fn each_option_lands_in_the_plan() {
+        let plan = resolve("-i eth0,#3 -i veth* -Q in --src 192.0.2.0/24 --dport 80,443 --proto tcp,arp -s 96 -c 10 --size 1M --duration 90s -n -vv --ring-size 1000000 --fail-on-loss").unwrap();
+        assert_eq!(plan.interfaces.len(), 3);
+        assert_eq!(plan.directions, [Direction::In]);
+        assert_eq!(
+            plan.filter.describe(),
+            "--src 192.0.2.0/24 --dport 80,443 --proto tcp,arp"
+        );
+        assert_eq!(plan.snaplen, 96);
+        let limits = Limits {
+            count: Some(10),
+            size: Some(1 << 20),
+            duration: Some(Duration::from_secs(90)),
+        };
+        assert_eq!(plan.limits, limits);
+        assert_eq!(
+            (plan.names, plan.verbosity, plan.ring_bytes),
+            (false, 2, 1 << 20)
+        );
+        assert!(plan.fail_on_loss);
+    }
+
+    #[test]
+    fn a_snapshot_length_of_zero_is_the_default() {
+        assert_eq!(resolve("-s 0").unwrap().snaplen, MAX_SNAPLEN);
+    }
+
+    #[test]
+    fn bad_values_are_refused_by_option_and_reason() {
+        for (words, said) in [
+            ("-c 0", "0 packets"),
+            ("-c -1", "-1"),
+            ("--size 0", "0 bytes"),
+            ("--duration 0", "no time at all"),
+            ("--duration soon", "is not a time"),
+            ("-s 300000", "at most 262144"),
+            ("--host 192.0.2.300", "--host: `192.0.2.300`"),
+            ("--port 70000", "--port: `70000`"),
+            ("--dport 9-1", "runs backwards"),
+            ("--proto http", "--proto: `http`"),
+            ("-Q sideways", "sideways"),
+            ("--ring-size 1K", "--ring-size"),
+            ("--print -w -", "standard output"),
+            ("--print -q", "--quiet"),
+            ("-i #0", "#0"),
+            ("tcp port 80", "tcp"),
+        ] {
+            let refusal = refusal(words);
+            assert!(refusal.contains(said), "`{words}`: {refusal}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! How values are written: sizes, times, lists. Each says what is wrong with a bad one.
+
+use std::path::Path;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::filter::addresses;
+
+/// Reads a size in bytes: `1500`, `64K`, `10M`, `2G`. The letters are powers of 1,024, as with
+/// dumpcap's and tcpdump's relatives; `KiB` and `KB` mean the same.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let malformed = || format!("`{text}` is not a size (such as 1500, 64K, 10M or 2G)");
+    if number.is_empty() {
+        return Err(malformed());
+    }
+    let too_large = || format!("`{text}` is more than can be counted");
+    let number: u64 = number.parse().map_err(|_| too_large())?;
+    let shift = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => return Err(malformed()),
+    };
+    number.checked_mul(1 << shift).ok_or_else(too_large)
+}
+
+/// A [`size`] of at least one byte.
+pub(super) fn positive_size(text: &str) -> Result<u64, String> {
+    match size(text)? {
+        0 => {
+            Err("0 bytes leave no room for anything: leave the option out for no limit".to_owned())
+        }
+        bytes => Ok(bytes),
+    }
+}
+
+/// Reads a count of at least one.
+pub(super) fn positive(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(0) => Err("0 packets is no capture: leave the option out for no limit".to_owned()),
+        Ok(count) => Ok(count),
+        Err(_) => Err(format!("`{text}` is not a number of packets")),
+    }
+}
+
+/// Reads a length of time: `90s`, `5m`, `1h30m`; a bare number is seconds, also `0.5`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let malformed =
+        || format!("`{text}` is not a time (such as 90s, 5m, 1h30m, or 90 for seconds)");
+    let bare = !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let duration = if bare {
+        let seconds: f64 = text.parse().map_err(|_| malformed())?;
+        Duration::try_from_secs_f64(seconds).map_err(|_| malformed())?
+    } else {
+        humantime::parse_duration(text).map_err(|_| malformed())?
+    };
+    if duration.is_zero() {
+        return Err("no time at all is no capture: leave the option out for no limit".to_owned());
+    }
+    Ok(duration)
+}
+
+/// Splits a list at its commas and reads each part.
+pub(super) fn list<T>(
+    option: &str,
+    typed: &[String],
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<Vec<T>, String> {
+    typed
+        .iter()
+        .flat_map(|list| list.split(','))
+        .map(|part| read(part.trim()).map_err(|error| format!("{option}: {error}")))
+        .collect()
+}
+
+/// Reads address lists: CIDRs, separated by commas, and `@FILE`s with a CIDR a line.
+pub(super) fn addresses(option: &str, typed: &[String]) -> Result<Vec<IpNet>, String> {
+    let mut nets = Vec::new();
+    for part in typed.iter().flat_map(|list| list.split(',')) {
+        match part.trim().strip_prefix('@') {
+            Some(file) => addresses_in(option, Path::new(file), &mut nets)?,
+            None => nets
+                .push(addresses::parse(part.trim()).map_err(|error| format!("{option}: {error}"))?),
+        }
+    }
+    Ok(nets)
+}
+
+/// Reads a file of CIDRs, one a line; empty lines and what follows a `#` don't count.
+fn addresses_in(option: &str, file: &Path, nets: &mut Vec<IpNet>) -> Result<(), String> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| format!("{option}: can't read {}: {error}", file.display()))?;
+    let before = nets.len();
+    for (number, line) in (1..).zip(text.lines()) {
+        let cidr = line.split('#').next().unwrap_or_default().trim();
+        if !cidr.is_empty() {
+            nets.push(addresses::parse(cidr).map_err(|error| {
+                format!("{option}: {}, line {number}: {error}", file.display())
+            })?);
+        }
+    }
+    if nets.len() == before {
+        // Taken as no filter at all it would capture everything.
+        return Err(format!("{option}: {} holds no address", file.display()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn sizes_go_by_powers_of_1024() {
+        assert_eq!(size("0"), Ok(0));
+        assert_eq!(size("1500"), Ok(1_500));
+        assert_eq!(size("64K"), Ok(65_536));
+        assert_eq!(size("64kib"), Ok(65_536));
+        assert_eq!(size("10M"), Ok(10 << 20));
+        assert_eq!(size("2G"), Ok(2 << 30));
+        assert!(
+            size("99999999999G")
+                .unwrap_err()
+                .contains("more than can be counted")
+        );
+        for bad in ["", "K", "-1", "1.5M", "10X", "10 M", "M10"] {
+            assert!(size(bad).unwrap_err().contains("is not a size"), "{bad}");
+        }
+        assert!(positive_size("0").is_err());
+    }
+
+    #[test]
+    fn times_are_bare_seconds_or_have_units() {
+        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5_400)));
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        for bad in ["", "s", "-5", "5x", "1e3", ".", "1..2", "∞"] {
+            assert!(
+                duration(bad).unwrap_err().contains("is not a time"),
+                "{bad}"
+            );
+        }
+        assert!(duration("0").is_err() && duration("0s").is_err());
+    }
+
+    #[test]
+    fn address_lists_mix_cidrs_and_files() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file, "# ours\n198.51.100.0/24  # lab\n\n2001:db8::/32").unwrap();
+        let list = format!("192.0.2.1,@{}", file.path().display());
+        let expected: Vec<IpNet> = ["192.0.2.1/32", "198.51.100.0/24", "2001:db8::/32"]
+            .map(|net| net.parse().unwrap())
+            .into();
+        assert_eq!(addresses("--host", &[list]), Ok(expected));
+    }
+
+    #[test]
+    fn a_bad_line_is_named_by_file_and_number() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file, "192.0.2.1\n192.0.2.300").unwrap();
+        let error = addresses("--src", &[format!("@{}", file.path().display())]).unwrap_err();
+        assert!(
+            error.contains("--src") && error.contains("line 2") && error.contains("192.0.2.300")
+        );
+    }
+
+    #[test]
+    fn an_empty_list_is_refused_rather_than_taken_as_everything() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = addresses("--dst", &[format!("@{}", file.path().display())]).unwrap_err();
+        assert!(error.contains("holds no address"));
+        assert!(addresses("--dst", &[String::new()]).is_err());
+    }
+}

@@ -1,0 +1,117 @@
+//! The kernel side of a session: what is attached where, and what was counted there.
+
+use capture_common::counters::Counters;
+
+use crate::kernel::Kernel;
+use crate::kernel::error::KernelError;
+use crate::packet::Direction;
+use crate::target::links::Link;
+
+/// The attached programs, and each interface's counters in the order of the interfaces' ids.
+pub(super) struct Attached {
+    kernel: Kernel,
+    interfaces: Vec<Place>,
+}
+
+struct Place {
+    index: u32,
+    /// The last counters of an interface that is gone.
+    closed: Option<Counters>,
+}
+
+impl Attached {
+    pub(super) fn new(kernel: Kernel) -> Self {
+        Self {
+            kernel,
+            interfaces: Vec::new(),
+        }
+    }
+
+    /// Attaches to an interface. Its place in the order is taken even if that fails.
+    pub(super) fn join(
+        &mut self,
+        link: &Link,
+        directions: &[Direction],
+    ) -> Result<(), KernelError> {
+        self.interfaces.push(Place {
+            index: link.index,
+            closed: None,
+        });
+        let result = directions.iter().try_for_each(|direction| {
+            self.kernel
+                .attach(link.index, &link.name, link.framing, *direction)
+        });
+        if result.is_err() {
+            self.close(link.index);
+        }
+        result
+    }
+
+    /// Whether the interface is captured on.
+    pub(super) fn is_on(&self, index: u32) -> bool {
+        self.interfaces
+            .iter()
+            .any(|place| place.index == index && place.closed.is_none())
+    }
+
+    /// How many interfaces are captured on.
+    pub(super) fn live(&self) -> usize {
+        self.interfaces
+            .iter()
+            .filter(|place| place.closed.is_none())
+            .count()
+    }
+
+    /// Takes in that an interface is gone. False if it wasn't captured on.
+    pub(super) fn forget(&mut self, index: u32) -> bool {
+        let known = self.is_on(index);
+        if known {
+            self.close(index);
+        }
+        known
+    }
+
+    fn close(&mut self, index: u32) {
+        self.kernel.detach(index);
+        let counters = self.kernel.counters(index).unwrap_or_default();
+        for place in &mut self.interfaces {
+            if place.index == index && place.closed.is_none() {
+                place.closed = Some(counters);
+            }
+        }
+    }
+
+    pub(super) fn detach_all(&mut self) {
+        self.kernel.detach_all();
+    }
+
+    /// Each interface's counters, in the order of their ids.
+    pub(super) fn counters(&self) -> Vec<Counters> {
+        self.interfaces
+            .iter()
+            .map(|place| match place.closed {
+                Some(counters) => counters,
+                None => self.read(place.index),
+            })
+            .collect()
+    }
+
+    /// What was counted for no interface that is known.
+    pub(super) fn stray(&self) -> Counters {
+        self.read(0)
+    }
+
+    /// The sum of all.
+    pub(super) fn total(&self) -> Counters {
+        self.counters()
+            .iter()
+            .fold(self.stray(), |sum, counters| sum.plus(counters))
+    }
+
+    fn read(&self, index: u32) -> Counters {
+        self.kernel.counters(index).unwrap_or_else(|error| {
+            tracing::warn!("{error}");
+            Counters::default()
+        })
+    }
+}

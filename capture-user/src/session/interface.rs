@@ -1,0 +1,52 @@
+//! An interface of a capture, as the outputs know it.
+
+use crate::sink::pcapng::InterfaceDescription;
+use crate::target::links::{Framing, Link};
+
+/// What a capture remembers of an interface from the moment it joins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Interface {
+    /// `ifindex` in the namespace of the capture.
+    pub(super) index: u32,
+    /// Its name then.
+    pub(super) name: String,
+    /// What it is, for people.
+    pub(super) description: String,
+    /// Its hardware address, where it has one.
+    pub(super) mac: Option<[u8; 6]>,
+}
+
+impl Interface {
+    /// Describes a link.
+    #[must_use]
+    pub(super) fn new(link: &Link) -> Self {
+        let mut description = link.kind().name().to_owned();
+        if let Some(peer) = &link.peer {
+            description += &format!(", peer #{}", peer.index);
+            if let Some(id) = peer.netns_id {
+                description += &format!(" in netns {id}");
+            }
+        }
+        if link.framing == Framing::Bare {
+            description += ", no link header";
+        }
+        Self {
+            index: link.index,
+            name: link.name.clone(),
+            description,
+            mac: link.mac.map(|mac| mac.0),
+        }
+    }
+
+    /// The interface as the capture file describes it.
+    #[must_use]
+    pub(super) fn describe<'a>(&'a self, filter: &'a str) -> InterfaceDescription<'a> {
+        InterfaceDescription {
+            name: &self.name,
+            description: Some(&self.description),
+            mac: self.mac,
+            filter: (!filter.is_empty()).then_some(filter),
+            os: None,
+        }
+    }
+}

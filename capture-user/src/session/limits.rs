@@ -1,0 +1,156 @@
+//! The limits, kept exactly: never one packet, one byte or one instant more.
+
+use std::time::Duration;
+
+/// What was asked for. `None` is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// `--count`: packets written.
+    pub count: Option<u64>,
+    /// `--size`: bytes of output, all of it included.
+    pub size: Option<u64>,
+    /// `--duration`, from the moment at which everything is attached.
+    pub duration: Option<Duration>,
+}
+
+/// Which limit was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// So many packets.
+    Count(u64),
+    /// So many bytes.
+    Size(u64),
+    /// So long.
+    Duration(Duration),
+}
+
+/// The limits of a capture that is under way.
+#[derive(Clone, Copy, Debug)]
+pub struct Gate {
+    limits: Limits,
+    /// The last moment, on the kernel side's clock.
+    deadline: Option<u64>,
+    passed: u64,
+}
+
+impl Gate {
+    /// Starts the clock at `now`, on the kernel side's clock.
+    #[must_use]
+    pub fn new(limits: Limits, now: u64) -> Self {
+        let deadline = limits.duration.map(|duration| {
+            now.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+        });
+        Self {
+            limits,
+            deadline,
+            passed: 0,
+        }
+    }
+
+    /// Whether a packet may be written that was stamped then, and with which the output would be
+    /// so long. If so it is counted.
+    ///
+    /// # Errors
+    ///
+    /// The limit that it would go past.
+    pub fn admit(&mut self, stamp: u64, size: impl FnOnce() -> u64) -> Result<(), Limit> {
+        if let (Some(deadline), Some(duration)) = (self.deadline, self.limits.duration)
+            && stamp > deadline
+        {
+            return Err(Limit::Duration(duration));
+        }
+        self.fits(size)?;
+        if let Some(met) = self.met() {
+            return Err(met);
+        }
+        self.passed += 1;
+        Ok(())
+    }
+
+    /// Whether the output may become so long.
+    ///
+    /// # Errors
+    ///
+    /// The limit that it would go past.
+    pub fn fits(&self, size: impl FnOnce() -> u64) -> Result<(), Limit> {
+        match self.limits.size {
+            Some(limit) if size() > limit => Err(Limit::Size(limit)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether nothing more can be admitted, known without a packet: a capture of N packets ends
+    /// with the N-th, not with the one after it.
+    #[must_use]
+    pub fn met(&self) -> Option<Limit> {
+        self.limits
+            .count
+            .filter(|limit| self.passed >= *limit)
+            .map(Limit::Count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_last_packet_of_a_count_meets_it() {
+        let limits = Limits {
+            count: Some(2),
+            ..Limits::default()
+        };
+        let mut gate = Gate::new(limits, 0);
+        assert_eq!(gate.admit(1, || 0), Ok(()));
+        assert_eq!(gate.met(), None);
+        assert_eq!(gate.admit(2, || 0), Ok(()));
+        assert_eq!(gate.met(), Some(Limit::Count(2)));
+        assert_eq!(gate.admit(3, || 0), Err(Limit::Count(2)));
+    }
+
+    #[test]
+    fn a_size_is_reached_and_not_passed() {
+        let limits = Limits {
+            size: Some(100),
+            ..Limits::default()
+        };
+        let mut gate = Gate::new(limits, 0);
+        assert_eq!(gate.admit(1, || 100), Ok(()));
+        assert_eq!(gate.admit(1, || 101), Err(Limit::Size(100)));
+    }
+
+    #[test]
+    fn a_packet_at_the_deadline_is_in_and_one_after_it_is_not() {
+        let duration = Duration::from_nanos(50);
+        let limits = Limits {
+            duration: Some(duration),
+            ..Limits::default()
+        };
+        let mut gate = Gate::new(limits, 1_000);
+        assert_eq!(gate.admit(1_050, || 0), Ok(()));
+        assert_eq!(gate.admit(1_051, || 0), Err(Limit::Duration(duration)));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_no_limit_is_passed(
+            count in prop::option::of(1..50u64),
+            size in prop::option::of(0..5_000u64),
+            packets in prop::collection::vec(1..200u64, 0..100),
+        ) {
+            let mut gate = Gate::new(Limits { count, size, duration: None }, 0);
+            let (mut written, mut bytes) = (0, 0);
+            for len in packets {
+                if gate.admit(0, || bytes + len).is_err() {
+                    break;
+                }
+                written += 1;
+                bytes += len;
+            }
+            prop_assert!(count.is_none_or(|limit| written <= limit));
+            prop_assert!(size.is_none_or(|limit| bytes <= limit));
+        }
+    }
+}

@@ -1,0 +1,444 @@
+//! The one thread that moves packets: ring → order → limits → outputs.
+//!
+//! It takes orders from the session between two batches, and says when it can't or needn't go on.
+//! Nothing else touches the ring or the outputs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::{Duration, Instant};
+
+use capture_common::counters::Counters;
+use foldhash::fast::RandomState;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::clock::{self, Clock, Offset};
+use super::frame::{self, Assembler, Link};
+use super::interface::Interface;
+use super::ledger::Account;
+use super::limits::Gate;
+use super::order::{Horizon, Order, Waiting};
+use super::outputs::{Outputs, Refusal};
+use super::progress::Progress;
+use super::stop::StopReason;
+use crate::error::Error;
+use crate::kernel::Ring;
+use crate::kernel::ring::Next;
+use crate::packet::{InterfaceId, Packet};
+
+/// How long packets wait at the most before the ring is looked at, unless enough of them wait
+/// for the kernel side to wake us.
+const POLL: Duration = Duration::from_millis(10);
+/// The same while the ring's end was a record still being written.
+const POLL_BUSY: Duration = Duration::from_millis(1);
+/// How many records are put in order at once: bounds the memory for it, and how long an order
+/// waits.
+const BATCH: usize = 8_192;
+/// How long what was written may wait in a file's buffer.
+const FLUSH_AFTER: Duration = Duration::from_millis(500);
+
+/// What the session tells the mover.
+pub(super) enum Command {
+    /// Packets of one more interface may come.
+    Interface(Interface),
+    /// Write out what waits in buffers (USR2).
+    Flush,
+    /// Nothing new will come into the ring: take what is there, close the outputs, and end.
+    Finish(Final),
+}
+
+/// What the session knows at the end.
+pub(super) struct Final {
+    /// Why the session ends the capture, unless the mover ended it before.
+    pub(super) reason: StopReason,
+    /// Each interface's counters, in the order of their ids; final, since all is detached.
+    pub(super) counters: Vec<Counters>,
+    /// Counted for no interface that is known.
+    pub(super) stray: Counters,
+}
+
+/// What the mover tells the session.
+pub(super) enum Event {
+    /// It needs no more packets, or can take no more.
+    Enough,
+    /// The wall clock was set.
+    ClockStep(clock::Step),
+}
+
+/// What a capture came to.
+pub(super) struct Moved {
+    /// Why it ended.
+    pub(super) reason: StopReason,
+    /// The account of each interface, in the order of their ids.
+    pub(super) accounts: Vec<(String, Account)>,
+    /// What went wrong with the outputs.
+    pub(super) failure: Option<Error>,
+    /// Records that came later than the order could wait.
+    pub(super) late: u64,
+}
+
+/// An interface as the mover keeps it.
+struct Seen {
+    interface: Interface,
+    /// Wall-clock time at which the capture began there.
+    since: u64,
+    /// Losses by CPU, as the last record of each told.
+    lost_by_cpu: Vec<u64>,
+    /// Losses that no packet in the outputs has told yet.
+    lost_before_next: u64,
+}
+
+/// The mover's belongings.
+pub(super) struct Mover {
+    ring: Ring,
+    order: Order,
+    clock: Clock,
+    gate: Gate,
+    link: Link,
+    snaplen: u32,
+    assembler: Assembler,
+    outputs: Outputs,
+    interfaces: Vec<Seen>,
+    ids: HashMap<u32, InterfaceId, RandomState>,
+    commands: Receiver<Command>,
+    events: UnboundedSender<Event>,
+    progress: Arc<Progress>,
+    flushed: Instant,
+    last_stamp: u64,
+    late: u64,
+    /// Set once the capture has ended by itself.
+    ended: Option<StopReason>,
+    last: Option<Final>,
+}
+
+/// What a mover is made of.
+pub(super) struct Parts {
+    pub(super) ring: Ring,
+    pub(super) gate: Gate,
+    pub(super) link: Link,
+    pub(super) snaplen: u32,
+    pub(super) outputs: Outputs,
+    pub(super) interfaces: Vec<Interface>,
+    pub(super) commands: Receiver<Command>,
+    pub(super) events: UnboundedSender<Event>,
+    pub(super) progress: Arc<Progress>,
+    /// Since when, on the wall clock.
+    pub(super) offset: Offset,
+}
+
+impl Mover {
+    pub(super) fn new(parts: Parts) -> Self {
+        let mut mover = Self {
+            ring: parts.ring,
+            order: Order::default(),
+            clock: Clock::new(parts.offset),
+            gate: parts.gate,
+            link: parts.link,
+            snaplen: parts.snaplen,
+            assembler: Assembler::default(),
+            outputs: parts.outputs,
+            interfaces: Vec::new(),
+            ids: HashMap::default(),
+            commands: parts.commands,
+            events: parts.events,
+            progress: parts.progress,
+            flushed: Instant::now(),
+            last_stamp: 0,
+            late: 0,
+            ended: None,
+            last: None,
+        };
+        for interface in parts.interfaces {
+            mover.remember(interface);
+        }
+        mover
+    }
+
+    /// Moves packets until told to finish.
+    pub(super) fn run(mut self) -> Moved {
+        let mut ready = Vec::new();
+        loop {
+            self.obey();
+            if self.last.is_some() {
+                break;
+            }
+            let horizon = self.collect();
+            self.order.take(horizon, &mut ready);
+            self.write(&mut ready);
+            self.release();
+            self.flush_in_time();
+            if self.order.len() >= BATCH {
+                continue;
+            }
+            let pause = match horizon {
+                Horizon::EmptyAt(_) | Horizon::End => POLL,
+                Horizon::Unknown => POLL_BUSY,
+            };
+            if let Err(error) = self.ring.wait(pause) {
+                self.end(StopReason::Failure(Error::failure(format!(
+                    "can't wait for packets: {error}"
+                ))));
+            }
+        }
+        // All is detached: the ring can only get emptier.
+        while self.ended.is_none() {
+            let horizon = match self.collect() {
+                Horizon::EmptyAt(_) => Horizon::End,
+                other => other,
+            };
+            self.order.take(horizon, &mut ready);
+            self.write(&mut ready);
+            self.release();
+            if horizon == Horizon::End {
+                break;
+            }
+        }
+        self.finish()
+    }
+
+    /// Takes what the session has to say.
+    fn obey(&mut self) {
+        loop {
+            match self.commands.try_recv() {
+                Ok(Command::Interface(interface)) => self.add(interface),
+                Ok(Command::Flush) => self.flush(),
+                Ok(Command::Finish(last)) => {
+                    self.last = Some(last);
+                    return;
+                }
+                Err(TryRecvError::Empty) => return,
+                // The session is gone: it panicked. Close the file as well as can be.
+                Err(TryRecvError::Disconnected) => {
+                    self.last = Some(Final {
+                        reason: StopReason::Failure(Error::failure("the session was lost")),
+                        counters: Vec::new(),
+                        stray: Counters::default(),
+                    });
+                    return;
+                }
+            }
+        }
+    }
+
+    fn remember(&mut self, interface: Interface) -> InterfaceId {
+        let id = InterfaceId::try_from(self.interfaces.len()).unwrap_or(InterfaceId::MAX);
+        self.ids.insert(interface.index, id);
+        self.interfaces.push(Seen {
+            interface,
+            since: self.clock.wall(clock::monotonic()),
+            lost_by_cpu: Vec::new(),
+            lost_before_next: 0,
+        });
+        id
+    }
+
+    fn add(&mut self, interface: Interface) {
+        if self.ended.is_none()
+            && let Err(refusal) = self.outputs.add_interface(&interface, &mut self.gate)
+        {
+            self.refuse(refusal);
+        }
+        self.remember(interface);
+    }
+
+    /// Puts a batch of records in order, as far as the ring has any.
+    fn collect(&mut self) -> Horizon {
+        if let Some(step) = self.clock.update(Offset::measure()) {
+            let _ = self.events.send(Event::ClockStep(step));
+        }
+        let now = clock::monotonic();
+        if self.ended.is_some() {
+            // Past the limit: only make room.
+            while matches!(self.ring.next(), Next::Record(_)) {}
+            return Horizon::End;
+        }
+        let mut collected = 0;
+        while collected < BATCH {
+            match self.ring.next() {
+                Next::Record(position) => {
+                    collected += 1;
+                    let Some((header, _)) = self.ring.record(position) else {
+                        continue;
+                    };
+                    let (stamp, interface) = (header.ktime, header.interface);
+                    if !self.ids.contains_key(&interface) {
+                        // It joined after the last look at the orders.
+                        self.obey();
+                    }
+                    self.order.push(Waiting { stamp, position });
+                }
+                Next::Empty => return Horizon::EmptyAt(now),
+                Next::Busy => return Horizon::Unknown,
+            }
+        }
+        Horizon::Unknown
+    }
+
+    /// Hands what is ready to the outputs, in order.
+    fn write(&mut self, ready: &mut Vec<Waiting>) {
+        for waiting in ready.drain(..) {
+            if self.ended.is_some() {
+                break;
+            }
+            self.write_one(waiting);
+        }
+        self.progress.set_bytes(self.outputs.bytes());
+        if let Err(refusal) = self.outputs.end_batch() {
+            self.refuse(refusal);
+        }
+    }
+
+    fn write_one(&mut self, waiting: Waiting) {
+        let Some((header, bytes)) = self.ring.record(waiting.position) else {
+            return;
+        };
+        // The session tells of an interface before its first packet can come.
+        let Some(id) = self.ids.get(&header.interface).copied() else {
+            return;
+        };
+        if header.ktime < self.last_stamp {
+            self.late += 1;
+        }
+        self.last_stamp = header.ktime;
+        let seen = &mut self.interfaces[id as usize];
+        seen.lost_before_next += newly_lost(&mut seen.lost_by_cpu, header.cpu, header.lost);
+        let (frame, original_len) =
+            self.assembler
+                .assemble(self.link, self.snaplen, &header, bytes);
+        let packet = Packet {
+            time: self.clock.wall(header.ktime),
+            interface: id,
+            direction: frame::direction(&header),
+            reception: frame::reception(&header),
+            original_len,
+            frame,
+            lost_before: seen.lost_before_next,
+            gso: frame::gso(&header),
+        };
+        match self
+            .outputs
+            .packet(&packet, header.ktime, &seen.interface.name, &mut self.gate)
+        {
+            Ok(()) => {
+                seen.lost_before_next = 0;
+                self.progress.count_packet();
+                if let Some(limit) = self.gate.met() {
+                    self.end(StopReason::Limit(limit));
+                }
+            }
+            Err(refusal) => self.refuse(refusal),
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.end(match refusal {
+            Refusal::Limit(limit) => StopReason::Limit(limit),
+            Refusal::Closed => StopReason::OutputClosed,
+            Refusal::Failed(error) => StopReason::Failure(error),
+        });
+    }
+
+    fn end(&mut self, reason: StopReason) {
+        if self.ended.is_none() {
+            self.ended = Some(reason);
+            // Without a session there is nobody to tell.
+            let _ = self.events.send(Event::Enough);
+        }
+    }
+
+    /// Gives the ring back up to the first record that still waits.
+    fn release(&mut self) {
+        let position = self
+            .order
+            .oldest_position()
+            .unwrap_or_else(|| self.ring.position());
+        self.ring.release(position);
+    }
+
+    fn flush(&mut self) {
+        self.flushed = Instant::now();
+        if let Err(refusal) = self.outputs.flush() {
+            self.refuse(refusal);
+        }
+    }
+
+    fn flush_in_time(&mut self) {
+        if self.flushed.elapsed() >= FLUSH_AFTER {
+            self.flush();
+        }
+    }
+
+    fn finish(self) -> Moved {
+        let last = self.last.unwrap_or_else(|| Final {
+            reason: StopReason::Failure(Error::failure("ended without being told to")),
+            counters: Vec::new(),
+            stray: Counters::default(),
+        });
+        let mut reason = self.ended.unwrap_or(last.reason);
+        let mut clock = self.clock;
+        let end = clock.wall(clock::monotonic());
+        let mut accounts: Vec<_> = self
+            .interfaces
+            .iter()
+            .enumerate()
+            .map(|(id, seen)| {
+                let account = Account {
+                    kernel: last.counters.get(id).copied().unwrap_or_default(),
+                    ..Account::default()
+                };
+                (seen.interface.name.clone(), account)
+            })
+            .collect();
+        let since: Vec<_> = self.interfaces.iter().map(|seen| seen.since).collect();
+        let failure = self.outputs.finish(&mut accounts, &since, end);
+        if last.stray != Counters::default() {
+            let account = Account {
+                kernel: last.stray,
+                ..Account::default()
+            };
+            accounts.push(("unknown interface".to_owned(), account));
+        }
+        let failure = match failure {
+            Err(Refusal::Failed(error)) => Some(error),
+            Err(Refusal::Closed) => {
+                reason = StopReason::OutputClosed;
+                None
+            }
+            Err(Refusal::Limit(_)) | Ok(()) => None,
+        };
+        Moved {
+            reason,
+            accounts,
+            failure,
+            late: self.late,
+        }
+    }
+}
+
+/// What a CPU lost since its last record. `lost` only grows; a record that overtook another of
+/// its CPU tells nothing new.
+fn newly_lost(by_cpu: &mut Vec<u64>, cpu: u32, lost: u64) -> u64 {
+    let cpu = cpu as usize;
+    if by_cpu.len() <= cpu {
+        by_cpu.resize(cpu + 1, 0);
+    }
+    let new = lost.saturating_sub(by_cpu[cpu]);
+    by_cpu[cpu] = by_cpu[cpu].max(lost);
+    new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::newly_lost;
+
+    #[test]
+    fn losses_are_told_once_whichever_cpu_they_are_on() {
+        let mut by_cpu = Vec::new();
+        assert_eq!(newly_lost(&mut by_cpu, 3, 5), 5);
+        assert_eq!(newly_lost(&mut by_cpu, 0, 2), 2);
+        assert_eq!(newly_lost(&mut by_cpu, 3, 5), 0);
+        assert_eq!(newly_lost(&mut by_cpu, 3, 9), 4);
+        assert_eq!(newly_lost(&mut by_cpu, 3, 7), 0);
+        assert_eq!(newly_lost(&mut by_cpu, 3, 10), 1);
+    }
+}

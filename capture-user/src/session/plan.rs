@@ -1,0 +1,55 @@
+//! What a capture will do: resolved from what was typed, complete and consistent.
+
+use std::path::PathBuf;
+
+use super::limits::Limits;
+use crate::filter::Filter;
+use crate::packet::Direction;
+use crate::target::select::Pattern;
+
+/// One capture, before it starts.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Which interfaces; none is the usual one.
+    pub interfaces: Vec<Pattern>,
+    /// Which ways.
+    pub directions: Vec<Direction>,
+    /// What to match.
+    pub filter: Filter,
+    /// Bytes of each packet to keep.
+    pub snaplen: u32,
+    /// When to stop.
+    pub limits: Limits,
+    /// The capture file; `-` is standard output.
+    pub write: Option<PathBuf>,
+    /// Whether packets are printed.
+    pub print: bool,
+    /// Addresses and ports by name.
+    pub names: bool,
+    /// How often `-v` was given.
+    pub verbosity: u8,
+    /// The ring's size in bytes: a power of two.
+    pub ring_bytes: u32,
+    /// Whether a lost packet is a failure.
+    pub fail_on_loss: bool,
+}
+
+#[cfg(test)]
+impl Plan {
+    /// A capture of everything, without limits, to a file.
+    pub(crate) fn example() -> Self {
+        Self {
+            interfaces: Vec::new(),
+            directions: vec![Direction::In, Direction::Out],
+            filter: Filter::default(),
+            snaplen: capture_common::record::MAX_SNAPLEN,
+            limits: Limits::default(),
+            write: Some(PathBuf::from("example.pcapng")),
+            print: false,
+            names: true,
+            verbosity: 0,
+            ring_bytes: 1 << 24,
+            fail_on_loss: false,
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! From a plan to everything attached and open, or to nothing at all.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use jiff::tz::TimeZone;
+use tokio::sync::{mpsc as async_mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::Session;
+use super::attached::Attached;
+use super::clock::{self, Offset};
+use super::frame::Link as LinkHeader;
+use super::interface::Interface;
+use super::limits::Gate;
+use super::mover::{Mover, Parts};
+use super::outputs::Outputs;
+use super::plan::Plan;
+use super::progress::Progress;
+use super::signals::Signals;
+use super::status::Status;
+use crate::error::{Error, Result};
+use crate::kernel::log::LogLevel;
+use crate::kernel::{Kernel, Setup};
+use crate::sink::lines::Lines;
+use crate::sink::output::Opened;
+use crate::sink::pcapng::{
+    Frames, InterfaceDescription, LinkType, PcapngFile, Section, minimum_len,
+};
+use crate::sink::text::{self, Printer};
+use crate::target::links::{Framing, Link};
+use crate::target::name::printable;
+use crate::target::select::{Selection, resolve, usual};
+use crate::target::watch::Watch;
+
+/// Attaches and opens everything. On an error nothing stays attached, and no file is left that
+/// wasn't there or changed that was.
+pub(super) async fn start(plan: Plan) -> Result<Session> {
+    // First, since a FIFO makes us wait for its reader, and signals must still end us then.
+    let opened = plan.write.as_ref().map(Opened::open).transpose()?;
+    let signals = Signals::catch()?;
+    let status = Status::new(&plan);
+    let (watch, links) = Watch::start().await?;
+    let mut selection = select(&plan, &links)?;
+    for note in &selection.notes {
+        status.say(&format!("nodecap: {note}"));
+    }
+    let offset = Offset::measure();
+    let header = link_header(&selection);
+    let about = About::this_capture(&plan, offset);
+    let frames = Frames::new(
+        match header {
+            LinkHeader::Ethernet => LinkType::Ethernet,
+            LinkHeader::Bare => LinkType::Raw,
+        },
+        plan.snaplen,
+    );
+    let filter = plan.filter.describe();
+    refuse_too_small_a_size(&plan, &about, frames, &selection.links, &filter)?;
+
+    let mut kernel = Kernel::load(&Setup {
+        tables: plan.filter.tables(),
+        snaplen: plan.snaplen,
+        ring_bytes: plan.ring_bytes,
+        log: log_level(&plan),
+    })?;
+    let ring = kernel.ring()?;
+    let log = match log_level(&plan) {
+        LogLevel::Off => None,
+        LogLevel::Debug => Some(kernel.log()?),
+    };
+    let mut attached = Attached::new(kernel);
+    for link in &selection.links {
+        attached.join(link, &plan.directions)?;
+    }
+
+    let interfaces: Vec<_> = selection.links.iter().map(Interface::new).collect();
+    let file = match opened {
+        Some(opened) => Some(begin(opened, &about, frames, &interfaces, &filter)?),
+        None => None,
+    };
+    let lines = if plan.print {
+        Some(Lines::open(printer(&plan, header))?)
+    } else {
+        None
+    };
+    let outputs = Outputs {
+        file,
+        lines,
+        filter,
+        counted: vec![0; interfaces.len()],
+    };
+
+    let progress = Arc::new(Progress::default());
+    let (commands, orders) = mpsc::channel();
+    let (tell, events) = async_mpsc::unbounded_channel();
+    let (done, moved) = oneshot::channel();
+    let names: Vec<_> = interfaces
+        .iter()
+        .map(|it| printable(&it.name).to_string())
+        .collect();
+    let deadline = plan
+        .limits
+        .duration
+        .map(|duration| Instant::now() + duration);
+    let mover = Mover::new(Parts {
+        ring,
+        gate: Gate::new(plan.limits, clock::monotonic()),
+        link: header,
+        snaplen: plan.snaplen,
+        outputs,
+        interfaces,
+        commands: orders,
+        events: tell,
+        progress: Arc::clone(&progress),
+        offset,
+    });
+    std::thread::Builder::new()
+        .name("mover".to_owned())
+        .spawn(move || {
+            // A session that is gone doesn't ask.
+            let _ = done.send(mover.run());
+        })
+        .map_err(|error| Error::failure(format!("can't start a thread: {error}")))?;
+    status.say(&format!(
+        "listening on {}, snapshot length {} bytes",
+        names.join(", "),
+        plan.snaplen
+    ));
+    selection.notes.clear();
+    Ok(Session {
+        plan,
+        attached,
+        selection,
+        watch,
+        signals,
+        commands,
+        events,
+        moved,
+        progress,
+        status,
+        log,
+        deadline,
+    })
+}
+
+fn select(plan: &Plan, links: &[Link]) -> Result<Selection> {
+    if plan.interfaces.is_empty() {
+        usual(links)
+    } else {
+        resolve(&plan.interfaces, links)
+    }
+}
+
+/// Frames without link headers only for a single interface, with none to join it later: libpcap
+/// (1.10.3) refuses a file with a second interface of `LINKTYPE_RAW`.
+fn link_header(selection: &Selection) -> LinkHeader {
+    match selection.links.as_slice() {
+        [link] if link.framing == Framing::Bare && !selection.takes_later() => LinkHeader::Bare,
+        _ => LinkHeader::Ethernet,
+    }
+}
+
+fn log_level(plan: &Plan) -> LogLevel {
+    if plan.verbosity > 1 {
+        LogLevel::Debug
+    } else {
+        LogLevel::Off
+    }
+}
+
+fn printer(plan: &Plan, header: LinkHeader) -> Printer {
+    Printer::new(text::Options {
+        names: plan.names,
+        verbosity: plan.verbosity,
+        link: match header {
+            LinkHeader::Ethernet => text::LinkType::Ethernet,
+            LinkHeader::Bare => text::LinkType::BareIp,
+        },
+        zone: TimeZone::system(),
+    })
+}
+
+/// What the section header says of the capture.
+struct About {
+    hardware: String,
+    os: String,
+    comment: String,
+}
+
+impl About {
+    fn this_capture(plan: &Plan, offset: Offset) -> Self {
+        let name = rustix::system::uname();
+        let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
+        // Enough to tell captures of one host apart: when it began, and by which process.
+        let id = format!(
+            "{:x}-{:x}",
+            clock::monotonic().wrapping_add_signed(offset.nanoseconds),
+            std::process::id()
+        );
+        let follow = if plan.filter.is_empty() {
+            ""
+        } else {
+            ", filtered"
+        };
+        Self {
+            hardware: text(name.machine()),
+            os: format!("{} {}", text(name.sysname()), text(name.release())),
+            comment: format!(
+                "Capture {id} on {host}{follow}; time stamps are within {error} ns of the system clock [nodecap capture={id} host={host} clock_error_ns={error}]",
+                host = text(name.nodename()),
+                error = offset.error,
+            ),
+        }
+    }
+
+    fn section(&self) -> Section<'_> {
+        Section {
+            hardware: Some(&self.hardware),
+            os: Some(&self.os),
+            comment: Some(&self.comment),
+            ..Section::default()
+        }
+    }
+}
+
+fn begin(
+    opened: Opened,
+    about: &About,
+    frames: Frames,
+    interfaces: &[Interface],
+    filter: &str,
+) -> Result<PcapngFile> {
+    let descriptions = describe(interfaces, filter);
+    Ok(PcapngFile::begin(
+        opened,
+        &about.section(),
+        frames,
+        &descriptions,
+    )?)
+}
+
+fn describe<'a>(interfaces: &'a [Interface], filter: &'a str) -> Vec<InterfaceDescription<'a>> {
+    interfaces
+        .iter()
+        .map(|interface| interface.describe(filter))
+        .collect()
+}
+
+/// A file has a header and statistics: below their size no limit can be kept.
+fn refuse_too_small_a_size(
+    plan: &Plan,
+    about: &About,
+    frames: Frames,
+    links: &[Link],
+    filter: &str,
+) -> Result<()> {
+    let (Some(size), Some(_)) = (plan.limits.size, &plan.write) else {
+        return Ok(());
+    };
+    let interfaces: Vec<_> = links.iter().map(Interface::new).collect();
+    let least = minimum_len(&about.section(), frames, &describe(&interfaces, filter))
+        .map_err(|error| Error::failure(error.to_string()))?;
+    if size < least {
+        return Err(Error::usage(format!(
+            "--size {size}: an empty capture file of these interfaces takes {least} bytes: allow more"
+        )));
+    }
+    Ok(())
+}
