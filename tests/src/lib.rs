@@ -1,1 +1,34 @@
-//! lab
+//! The lab: networks made of namespaces, and what runs and is measured in them.
+//!
+//! Nothing here has a name that another process could meet: namespaces are anonymous and live as
+//! long as the value that stands for them, so tests run side by side and leave nothing behind,
+//! also when they are killed.
+//!
+//! A test calls these functions for what it is about to observe, so they don't return errors:
+//! whatever goes wrong in the lab panics, with the command, its output and the remedy.
+//!
+//! - [`namespace`]: a network of one's own, and programs and sockets in it
+//! - [`topology`]: namespaces wired together
+//! - [`frames`]: frames made by hand, from the ordinary to the broken
+//! - [`replay`]: puts frames on an interface
+//! - [`nodecap`], [`tcpdump`]: the two captures that are compared
+//! - [`read`]: what is in a capture file, by a reader that accepts nothing sloppy
+//! - [`compare`]: whether two captures hold the same packets
+//! - [`tools`]: other people's readers, which must have no complaint
+//! - [`process`], [`scratch`], [`tool`], [`wait`]: what all of these stand on
+
+pub mod compare;
+pub mod frames;
+pub mod namespace;
+pub mod nodecap;
+pub mod process;
+pub mod read;
+pub mod replay;
+pub mod scratch;
+pub mod tcpdump;
+pub mod tool;
+pub mod tools;
+pub mod topology;
+pub mod wait;
+
+pub use nix::sys::signal::Signal;

@@ -1,0 +1,236 @@
+//! A network namespace without a name.
+//!
+//! A holder process keeps it alive: it was started with namespaces of its own and then reads a
+//! pipe that only we write to. When we end, by whatever means, the pipe closes, the holder ends,
+//! and the kernel takes the namespace and its links away. Nothing is pinned, nothing is named.
+//!
+//! The mount namespace is its own as well, so that `/sys/class/net` shows these links and a test
+//! can mount what it likes.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use nix::sched::{CloneFlags, setns};
+
+use crate::tool;
+
+/// A network of one's own. It ends with the value.
+#[derive(Debug)]
+pub struct Namespace {
+    holder: Child,
+}
+
+/// What the holder does in its new namespaces before it waits for the end.
+const HOLD: &str = "mount -t sysfs sysfs /sys && ip link set lo up && echo ready && exec cat";
+
+impl Namespace {
+    /// A namespace with nothing but its loopback interface, which is up.
+    ///
+    /// Links made in it send nothing by themselves: they get no IPv6 link-local address, and
+    /// addresses are taken without asking the neighbours whether they are free.
+    ///
+    /// # Panics
+    ///
+    /// Without the privilege to make one.
+    #[must_use]
+    #[track_caller]
+    pub fn new() -> Self {
+        let mut command = Command::new(tool::path("unshare"));
+        command.args(["--net", "--mount", "--propagation", "private"]);
+        command.arg(tool::path("sh")).args(["-c", HOLD]);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut holder = match command.spawn() {
+            Ok(holder) => holder,
+            Err(error) => panic!("{command:?} can't be started: {error}"),
+        };
+        let mut line = String::new();
+        let ready = holder
+            .stdout
+            .take()
+            .map(|out| BufReader::new(out).read_line(&mut line));
+        if line != "ready\n" {
+            let mut why = String::new();
+            if let Some(mut errors) = holder.stderr.take() {
+                drop(errors.read_to_string(&mut why));
+            }
+            panic!(
+                "no namespace could be made (run as root): {ready:?} {}",
+                why.trim()
+            );
+        }
+        let namespace = Self { holder };
+        // 1 is IN6_ADDR_GEN_MODE_NONE.
+        namespace.sysctl("net.ipv6.conf.default.addr_gen_mode", "1");
+        namespace.sysctl("net.ipv6.conf.default.accept_dad", "0");
+        namespace
+    }
+
+    /// A namespace whose stack doesn't take part: without IPv6, and links get no addresses, so
+    /// the only packets are those that somebody puts there.
+    ///
+    /// # Panics
+    ///
+    /// As [`Namespace::new`].
+    #[must_use]
+    #[track_caller]
+    pub fn silent() -> Self {
+        let namespace = Self::new();
+        namespace.sysctl("net.ipv6.conf.default.disable_ipv6", "1");
+        namespace.sysctl("net.ipv6.conf.all.disable_ipv6", "1");
+        namespace
+    }
+
+    /// The holder's process id, for which `ip link set … netns PID` and `--pid` have a use.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.holder.id()
+    }
+
+    /// The file that stands for the network namespace.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/ns/net", self.pid()))
+    }
+
+    /// How a file that this namespace sees as `path` can be reached from outside, whatever is
+    /// mounted above it in here.
+    #[must_use]
+    pub fn outside(&self, path: &Path) -> PathBuf {
+        let relative = path.strip_prefix("/").unwrap_or(path);
+        PathBuf::from(format!("/proc/{}/root", self.pid())).join(relative)
+    }
+
+    /// A program to be run in here as root. It is killed when the thread that starts it ends, so
+    /// start it from the test's own thread.
+    #[must_use]
+    #[track_caller]
+    pub fn command(&self, program: impl AsRef<Path>) -> Command {
+        self.command_with(&[], program.as_ref())
+    }
+
+    /// A program to be run in here by `nobody`, without any capability.
+    #[must_use]
+    #[track_caller]
+    pub fn command_as_nobody(&self, program: impl AsRef<Path>) -> Command {
+        let nobody = [
+            "--reuid",
+            "65534",
+            "--regid",
+            "65534",
+            "--clear-groups",
+            "--inh-caps=-all",
+            "--bounding-set=-all",
+        ];
+        self.command_with(&nobody, program.as_ref())
+    }
+
+    #[track_caller]
+    fn command_with(&self, privileges: &[&str], program: &Path) -> Command {
+        let mut command = Command::new(tool::path("nsenter"));
+        command.arg(format!("--net=/proc/{}/ns/net", self.pid()));
+        command.arg(format!("--mount=/proc/{}/ns/mnt", self.pid()));
+        command
+            .arg(tool::path("setpriv"))
+            .args(["--pdeathsig", "KILL"])
+            .args(privileges);
+        command.arg(tool::path(&program.to_string_lossy()));
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `ip` with these words, split at spaces.
+    ///
+    /// # Panics
+    ///
+    /// When it fails, with what it said.
+    #[track_caller]
+    pub fn ip(&self, words: &str) -> Output {
+        tool::run(self.command("ip").args(words.split_whitespace()))
+    }
+
+    /// Sets a kernel parameter of this namespace, named with dots.
+    ///
+    /// # Panics
+    ///
+    /// When it doesn't exist or refuses the value.
+    #[track_caller]
+    pub fn sysctl(&self, name: &str, value: &str) {
+        // /proc/sys/net shows the network namespace of the thread that looks.
+        let path = format!("/proc/sys/{}", name.replace('.', "/"));
+        if let Err(error) = self.run(|| fs::write(&path, value)) {
+            panic!("{name} can't be set to {value}: {error}");
+        }
+    }
+
+    /// Loads nftables rules.
+    ///
+    /// # Panics
+    ///
+    /// When nft refuses them, with what it said.
+    #[track_caller]
+    pub fn nft(&self, rules: &str) {
+        tool::run(self.command("nft").arg(rules));
+    }
+
+    /// Runs `work` in a thread that has entered this network namespace and returns what it
+    /// returns. Sockets made in there stay there, wherever they are used later.
+    ///
+    /// # Panics
+    ///
+    /// When the namespace can't be entered, and when `work` panics.
+    #[track_caller]
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let entered = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let namespace = match File::open(self.path()) {
+                    Ok(namespace) => namespace,
+                    Err(error) => panic!("the namespace's holder is gone: {error}"),
+                };
+                if let Err(error) = setns(namespace, CloneFlags::CLONE_NEWNET) {
+                    panic!("the namespace can't be entered (run as root): {error}");
+                }
+                work()
+            });
+            thread.join()
+        });
+        match entered {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+
+    /// A UDP socket of this namespace, bound to `address`.
+    ///
+    /// # Panics
+    ///
+    /// When it can't be bound.
+    #[must_use]
+    #[track_caller]
+    pub fn udp(&self, address: &str) -> UdpSocket {
+        match self.run(|| UdpSocket::bind(address)) {
+            Ok(socket) => socket,
+            Err(error) => panic!("UDP {address} can't be bound: {error}"),
+        }
+    }
+}
+
+impl Default for Namespace {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        drop(self.holder.stdin.take());
+        // Nothing is left to be done about a failure here: the holder has lost its pipe.
+        drop(self.holder.wait());
+    }
+}

@@ -1,0 +1,76 @@
+//! The programs that the lab needs, and the packages they come in.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Each program with the Debian package that installs it.
+const PACKAGES: [(&str, &str); 17] = [
+    ("bpftool", "bpftool"),
+    ("capinfos", "wireshark-common"),
+    ("cat", "coreutils"),
+    ("ethtool", "ethtool"),
+    ("ip", "iproute2"),
+    ("mount", "mount"),
+    ("nft", "nftables"),
+    ("nsenter", "util-linux"),
+    ("ping", "iputils-ping"),
+    ("setpriv", "util-linux"),
+    ("sh", "dash"),
+    ("taskset", "util-linux"),
+    ("tcpdump", "tcpdump"),
+    ("tcpreplay", "tcpreplay"),
+    ("tshark", "tshark"),
+    ("umount", "mount"),
+    ("unshare", "util-linux"),
+];
+
+/// Where `name` is installed.
+///
+/// # Panics
+///
+/// When it isn't, with the package to install. A test that can't run has failed.
+#[must_use]
+#[track_caller]
+pub fn path(name: &str) -> PathBuf {
+    if name.contains('/') {
+        return PathBuf::from(name);
+    }
+    let path = std::env::var("PATH").unwrap_or_default();
+    // An ordinary user's PATH often lacks the two where half of these are.
+    path.split(':')
+        .chain(["/usr/sbin", "/sbin"])
+        .map(|folder| Path::new(folder).join(name))
+        .find(|candidate| candidate.is_file())
+        .unwrap_or_else(|| match package(name) {
+            Some(package) => panic!("{name} is missing: apt-get install {package}"),
+            None => panic!("{name} is missing, and the lab doesn't know which package has it"),
+        })
+}
+
+fn package(name: &str) -> Option<&'static str> {
+    PACKAGES
+        .iter()
+        .find(|(program, _)| *program == name)
+        .map(|(_, package)| *package)
+}
+
+/// Runs the command to its end and returns what it put out.
+///
+/// # Panics
+///
+/// When it can't be started, or ends otherwise than with success.
+#[track_caller]
+pub fn run(command: &mut Command) -> Output {
+    let output = match command.output() {
+        Ok(output) => output,
+        Err(error) => panic!("{command:?} can't be started: {error}"),
+    };
+    assert!(
+        output.status.success(),
+        "{command:?} ended with {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    output
+}

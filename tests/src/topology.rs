@@ -1,0 +1,238 @@
+//! Namespaces wired together, the three shapes that tests need.
+
+use crate::frames::Frame;
+use crate::namespace::Namespace;
+use crate::replay;
+
+/// A veth pair in one silent namespace: what is put on [`Wire::SENDER`] comes in at
+/// [`Wire::CATCHER`], and nothing else happens there.
+#[derive(Debug)]
+pub struct Wire {
+    /// Where both ends are.
+    pub namespace: Namespace,
+}
+
+impl Wire {
+    /// The end that frames are put on.
+    pub const SENDER: &str = "sender";
+    /// The end that they come in at.
+    pub const CATCHER: &str = "catcher";
+
+    /// A wire with the usual MTU of 1500 bytes.
+    #[must_use]
+    #[track_caller]
+    pub fn new() -> Self {
+        Self::with_mtu(1_500)
+    }
+
+    /// A wire that takes packets up to `mtu` bytes, the link header not counted.
+    #[must_use]
+    #[track_caller]
+    pub fn with_mtu(mtu: u32) -> Self {
+        let namespace = Namespace::silent();
+        add_wire(&namespace, Self::SENDER, Self::CATCHER, mtu);
+        Self { namespace }
+    }
+
+    /// Puts the frames on the wire, in this order.
+    #[track_caller]
+    pub fn send(&self, frames: &[Frame]) {
+        replay::send(&self.namespace, Self::SENDER, frames);
+    }
+}
+
+impl Default for Wire {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Adds a veth pair to `namespace`, both ends up, without addresses.
+#[track_caller]
+pub fn add_wire(namespace: &Namespace, one: &str, other: &str, mtu: u32) {
+    namespace.ip(&format!(
+        "link add {one} mtu {mtu} type veth peer name {other} mtu {mtu}"
+    ));
+    namespace.ip(&format!("link set {one} up"));
+    namespace.ip(&format!("link set {other} up"));
+}
+
+/// Two hosts, each in a namespace of its own, with one veth pair between them. They know each
+/// other's link address from the start, so that neither ARP nor neighbour discovery is heard.
+#[derive(Debug)]
+pub struct Pair {
+    /// The host with [`Pair::LEFT_V4`] and [`Pair::LEFT_V6`].
+    pub left: Namespace,
+    /// The host with [`Pair::RIGHT_V4`] and [`Pair::RIGHT_V6`].
+    pub right: Namespace,
+}
+
+impl Pair {
+    /// What the interface is called in both.
+    pub const LINK: &str = "link0";
+    /// The left host's IPv4 address.
+    pub const LEFT_V4: &str = "198.51.100.1";
+    /// The right host's IPv4 address.
+    pub const RIGHT_V4: &str = "198.51.100.2";
+    /// The left host's IPv6 address.
+    pub const LEFT_V6: &str = "2001:db8:1::1";
+    /// The right host's IPv6 address.
+    pub const RIGHT_V6: &str = "2001:db8:1::2";
+
+    const LEFT_MAC: &str = "02:00:00:00:01:01";
+    const RIGHT_MAC: &str = "02:00:00:00:01:02";
+
+    /// The pair, ready to talk.
+    #[must_use]
+    #[track_caller]
+    pub fn new() -> Self {
+        let (left, right) = (Namespace::new(), Namespace::new());
+        left.ip(&format!(
+            "link add {link} address {} type veth peer name {link} address {} netns {}",
+            Self::LEFT_MAC,
+            Self::RIGHT_MAC,
+            right.pid(),
+            link = Self::LINK,
+        ));
+        let ends = [
+            (
+                &left,
+                Self::LEFT_V4,
+                Self::LEFT_V6,
+                Self::RIGHT_V4,
+                Self::RIGHT_V6,
+                Self::RIGHT_MAC,
+            ),
+            (
+                &right,
+                Self::RIGHT_V4,
+                Self::RIGHT_V6,
+                Self::LEFT_V4,
+                Self::LEFT_V6,
+                Self::LEFT_MAC,
+            ),
+        ];
+        for (host, v4, v6, peer_v4, peer_v6, peer_mac) in ends {
+            join(host, Self::LINK, &format!("{v4}/24"), &format!("{v6}/64"));
+            for peer in [peer_v4, peer_v6] {
+                host.ip(&format!(
+                    "neigh add {peer} lladdr {peer_mac} dev {} nud permanent",
+                    Self::LINK
+                ));
+            }
+        }
+        Self { left, right }
+    }
+}
+
+impl Default for Pair {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A pod behind a bridge in a node that masquerades, and a host outside.
+///
+/// ```text
+///  pod            node                                 outside
+///  eth0 ──── veth-pod ─ br0 ·· (masquerade) ·· uplink0 ──── eth0
+///  10.88.0.2            10.88.0.1            192.0.2.1      192.0.2.9
+///  2001:db8:88::2       2001:db8:88::1  2001:db8:2::1   2001:db8:2::9
+/// ```
+#[derive(Debug)]
+pub struct Node {
+    /// The pod.
+    pub pod: Namespace,
+    /// The node.
+    pub node: Namespace,
+    /// The host outside, which knows nothing of the pod's network.
+    pub outside: Namespace,
+}
+
+impl Node {
+    /// The pod's interface, in the pod.
+    pub const POD_LINK: &str = "eth0";
+    /// The pod's interface, in the node.
+    pub const POD_PORT: &str = "veth-pod";
+    /// The bridge that the pod's interface is a port of.
+    pub const BRIDGE: &str = "br0";
+    /// The node's way out.
+    pub const UPLINK: &str = "uplink0";
+    /// The outside host's interface, in its own namespace.
+    pub const OUTSIDE_LINK: &str = "eth0";
+    /// The pod's IPv4 address.
+    pub const POD_V4: &str = "10.88.0.2";
+    /// The pod's IPv6 address.
+    pub const POD_V6: &str = "2001:db8:88::2";
+    /// The node's IPv4 address on the uplink, which masqueraded packets carry.
+    pub const NODE_V4: &str = "192.0.2.1";
+    /// The node's IPv6 address on the uplink.
+    pub const NODE_V6: &str = "2001:db8:2::1";
+    /// The outside host's IPv4 address.
+    pub const OUTSIDE_V4: &str = "192.0.2.9";
+    /// The outside host's IPv6 address.
+    pub const OUTSIDE_V6: &str = "2001:db8:2::9";
+
+    /// The three, wired, routed and translated.
+    #[must_use]
+    #[track_caller]
+    pub fn new() -> Self {
+        let (pod, node, outside) = (Namespace::new(), Namespace::new(), Namespace::new());
+        node.ip(&format!("link add {} type bridge", Self::BRIDGE));
+        for (link, far, there) in [
+            (Self::POD_PORT, Self::POD_LINK, &pod),
+            (Self::UPLINK, Self::OUTSIDE_LINK, &outside),
+        ] {
+            let peer = there.pid();
+            node.ip(&format!(
+                "link add {link} type veth peer name {far} netns {peer}"
+            ));
+        }
+        node.ip(&format!(
+            "link set {} master {} up",
+            Self::POD_PORT,
+            Self::BRIDGE
+        ));
+        join(&node, Self::BRIDGE, "10.88.0.1/24", "2001:db8:88::1/64");
+        join(&node, Self::UPLINK, "192.0.2.1/24", "2001:db8:2::1/64");
+        join(&pod, Self::POD_LINK, "10.88.0.2/24", "2001:db8:88::2/64");
+        join(
+            &outside,
+            Self::OUTSIDE_LINK,
+            "192.0.2.9/24",
+            "2001:db8:2::9/64",
+        );
+        pod.ip("route add default via 10.88.0.1");
+        pod.ip("-6 route add default via 2001:db8:88::1");
+        node.sysctl("net.ipv4.ip_forward", "1");
+        node.sysctl("net.ipv6.conf.all.forwarding", "1");
+        node.nft(&format!(
+            "table inet nat {{\n\
+             chain out {{\n\
+             type nat hook postrouting priority srcnat;\n\
+             oifname {uplink} ip saddr 10.88.0.0/24 masquerade\n\
+             oifname {uplink} ip6 saddr 2001:db8:88::/64 masquerade\n\
+             }}\n\
+             }}",
+            uplink = Self::UPLINK,
+        ));
+        Self { pod, node, outside }
+    }
+}
+
+impl Default for Node {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Gives a link its addresses and takes it up.
+#[track_caller]
+fn join(host: &Namespace, link: &str, v4: &str, v6: &str) {
+    host.ip(&format!("addr add {v4} dev {link}"));
+    host.ip(&format!("addr add {v6} dev {link} nodad"));
+    host.ip(&format!("link set {link} up"));
+}

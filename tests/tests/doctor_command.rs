@@ -1,0 +1,56 @@
+//! `nodecap doctor` tells what this kernel and these privileges allow.
+
+#![expect(clippy::unwrap_used, reason = "a test that meets one has failed")]
+
+#[path = "common/attached.rs"]
+mod attached;
+
+use attached::wait_until_nothing_is_attached;
+use lab::namespace::Namespace;
+use lab::nodecap::Nodecap;
+
+#[test]
+fn root_can_capture_and_is_told_so() {
+    let namespace = Namespace::new();
+    let finished = Nodecap::new(&namespace, &["doctor"]).run();
+    assert_eq!(
+        finished.code(),
+        Some(0),
+        "{}\n{}",
+        finished.stdout_text(),
+        finished.stderr
+    );
+    let text = finished.stdout_text().to_lowercase();
+    assert!(text.contains("yes") && text.contains("tcx"), "{text}");
+    wait_until_nothing_is_attached(&namespace);
+}
+
+#[test]
+fn a_user_without_privilege_is_told_which_and_how_to_get_it() {
+    let namespace = Namespace::new();
+    let finished = Nodecap::new(&namespace, &["doctor"]).as_nobody().run();
+    assert_eq!(
+        finished.code(),
+        Some(1),
+        "{}\n{}",
+        finished.stdout_text(),
+        finished.stderr
+    );
+    let text = finished.stdout_text();
+    for capability in ["CAP_BPF", "CAP_NET_ADMIN"] {
+        assert!(text.contains(capability), "no {capability} in:\n{text}");
+    }
+    assert!(text.contains("setcap"), "no remedy in:\n{text}");
+}
+
+#[test]
+fn programs_get_the_same_as_json() {
+    let namespace = Namespace::new();
+    let finished = Nodecap::new(&namespace, &["doctor", "--json"]).run();
+    assert_eq!(finished.code(), Some(0), "{}", finished.stderr);
+    let value: serde_json::Value = serde_json::from_slice(&finished.stdout).unwrap();
+    assert!(
+        value.is_object() || value.as_array().is_some_and(|list| !list.is_empty()),
+        "{value}"
+    );
+}
