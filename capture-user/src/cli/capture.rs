@@ -237,6 +237,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by it")]
 mod tests {
     use clap::Parser as _;
 

@@ -115,6 +115,7 @@ fn addresses_in(option: &str, file: &Path, nets: &mut Vec<IpNet>) -> Result<(), 
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by it")]
 mod tests {
     use std::io::Write as _;
 

@@ -34,9 +34,12 @@ pub fn parse(text: &str) -> Result<IpNet, String> {
     Ok(net.trunc())
 }
 
+/// Prefixes of one family, each with the bits of the lists that it is on.
+pub type Prefixes<P> = Vec<(P, u8)>;
+
 /// Merges the lists, each with its bit, into prefixes by family. Sorted, without duplicates.
 #[must_use]
-pub fn merge(lists: &[(u8, &Vec<IpNet>)]) -> (Vec<(Ipv4Net, u8)>, Vec<(Ipv6Net, u8)>) {
+pub fn merge(lists: &[(u8, &Vec<IpNet>)]) -> (Prefixes<Ipv4Net>, Prefixes<Ipv6Net>) {
     let mut v4 = Vec::new();
     let mut v6 = Vec::new();
     for &(bit, list) in lists {
@@ -80,7 +83,7 @@ impl Prefix for Ipv6Net {
 }
 
 /// Gives each prefix the bits of those around it.
-fn inherit<P: Prefix>(mut prefixes: Vec<(P, u8)>) -> Vec<(P, u8)> {
+fn inherit<P: Prefix>(mut prefixes: Prefixes<P>) -> Prefixes<P> {
     prefixes.sort_by_key(|(prefix, _)| prefix.key());
     prefixes.dedup_by(|next, kept| {
         let same = next.0 == kept.0;
@@ -90,7 +93,7 @@ fn inherit<P: Prefix>(mut prefixes: Vec<(P, u8)>) -> Vec<(P, u8)> {
         same
     });
     // The prefixes around the current one, outermost first.
-    let mut around: Vec<(P, u8)> = Vec::new();
+    let mut around: Prefixes<P> = Vec::new();
     for entry in &mut prefixes {
         while around.last().is_some_and(|outer| !outer.0.covers(&entry.0)) {
             around.pop();
@@ -104,6 +107,7 @@ fn inherit<P: Prefix>(mut prefixes: Vec<(P, u8)>) -> Vec<(P, u8)> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by it")]
 mod tests {
     use std::net::IpAddr;
 

@@ -143,6 +143,7 @@ fn describe_list<T: ToString>(text: &mut String, option: &str, list: &[T]) {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by it")]
 mod tests {
     use super::*;
 

@@ -96,6 +96,7 @@ pub fn table(lists: &[(u8, &Vec<PortRange>)]) -> PortTable {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by it")]
 mod tests {
     use super::*;
 

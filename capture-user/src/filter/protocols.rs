@@ -104,6 +104,7 @@ pub fn table(protocols: &[Protocol]) -> ProtocolTable {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by it")]
 mod tests {
     use super::*;
 

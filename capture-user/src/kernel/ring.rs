@@ -143,7 +143,7 @@ impl Ring {
     }
 
     /// Steps to the next record, past those that the kernel side discarded.
-    pub fn next(&mut self) -> Next {
+    pub fn advance(&mut self) -> Next {
         let producer = self.producer_position().load(Ordering::Acquire);
         while self.read < producer {
             let word = self.length_word(self.read);
@@ -160,7 +160,7 @@ impl Ring {
         Next::Empty
     }
 
-    /// The record at a position that [`Ring::next`] gave and that wasn't released since: its
+    /// The record at a position that [`Ring::advance`] gave and that wasn't released since: its
     /// header, and the frame's bytes. `None` if it is no record of ours, which the kernel side
     /// never writes.
     #[must_use]
@@ -177,7 +177,7 @@ impl Ring {
         Some((header, frame.get(..header.captured_len as usize)?))
     }
 
-    /// Up to where [`Ring::next`] has come.
+    /// Up to where [`Ring::advance`] has come.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.read

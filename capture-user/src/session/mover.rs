@@ -249,12 +249,12 @@ impl Mover {
         let now = clock::monotonic();
         if self.ended.is_some() {
             // Past the limit: only make room.
-            while matches!(self.ring.next(), Next::Record(_)) {}
+            while matches!(self.ring.advance(), Next::Record(_)) {}
             return Horizon::End;
         }
         let mut collected = 0;
         while collected < BATCH {
-            match self.ring.next() {
+            match self.ring.advance() {
                 Next::Record(position) => {
                     collected += 1;
                     let Some((header, _)) = self.ring.record(position) else {
