@@ -59,7 +59,7 @@ pub fn add_wire(namespace: &Namespace, one: &str, other: &str, mtu: u32) {
 }
 
 /// Two hosts, each in a namespace of its own, with one veth pair between them. They know each
-/// other's link address from the start, so that neither ARP nor neighbour discovery is heard.
+/// other's link address from the start, so that neither ARP nor neighbour discovery is heard; a multicast listener report may be.
 #[derive(Debug)]
 pub struct Pair {
     /// The host with [`Pair::LEFT_V4`] and [`Pair::LEFT_V6`].
