@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Each program with the Debian package that installs it.
-const PACKAGES: [(&str, &str); 17] = [
+const PACKAGES: [(&str, &str); 18] = [
     ("bpftool", "bpftool"),
     ("capinfos", "wireshark-common"),
     ("cat", "coreutils"),
@@ -14,6 +14,7 @@ const PACKAGES: [(&str, &str); 17] = [
     ("nft", "nftables"),
     ("nsenter", "util-linux"),
     ("ping", "iputils-ping"),
+    ("script", "bsdutils"),
     ("setpriv", "util-linux"),
     ("sh", "dash"),
     ("taskset", "util-linux"),
