@@ -30,7 +30,9 @@ pub fn matches<const BARE: bool>(skb: &Skb) -> bool {
 #[inline(always)]
 fn matches_v4(skb: &Skb, ip: u32) -> Option<()> {
     if PROTOCOL_OPTIONS.load() != 0 {
-        holds(protocol_listed(skb.read::<u8>(ip + 9)?))?;
+        let table = PROTOCOLS.get(0)?;
+        holds(PROTOCOL_OPTIONS.load() & IP_PROTOCOLS != 0)?;
+        holds(table[usize::from(skb.read::<u8>(ip + 9)?)] != 0)?;
     }
     if ADDRESS_OPTIONS.load() != 0 {
         addresses_v4(skb.read(ip + 12)?, skb.read(ip + 16)?)?;
@@ -53,13 +55,15 @@ fn matches_v6(skb: &Skb, ip: u32) -> Option<()> {
         )?;
     }
     if PROTOCOL_OPTIONS.load() != 0 || PORT_OPTIONS.load() != 0 {
-        let mut listed = PROTOCOL_OPTIONS.load() == 0;
+        let table = PROTOCOLS.get(0)?;
+        // A number, not a truth value: on that the verifier would tell paths apart.
+        let mut listed = 0;
         let transport = parse::transport_v6(skb, ip, |protocol| {
-            if PROTOCOL_OPTIONS.load() != 0 {
-                listed |= protocol_listed(protocol);
+            if PROTOCOL_OPTIONS.load() & IP_PROTOCOLS != 0 {
+                listed |= table[usize::from(protocol)];
             }
         });
-        holds(listed)?;
+        holds(PROTOCOL_OPTIONS.load() == 0 || listed != 0)?;
         if PORT_OPTIONS.load() != 0 {
             ports(skb, &transport?)?;
         }
@@ -113,17 +117,6 @@ fn address_v6(address: [u8; 16]) -> u8 {
         .get(Key::new(128, address))
         .copied()
         .unwrap_or(0)
-}
-
-#[inline(always)]
-fn protocol_listed(protocol: u8) -> bool {
-    if PROTOCOL_OPTIONS.load() & IP_PROTOCOLS == 0 {
-        return false;
-    }
-    match PROTOCOLS.get(0) {
-        Some(table) => table[usize::from(protocol)] != 0,
-        None => false,
-    }
 }
 
 #[inline(always)]
