@@ -28,7 +28,7 @@ pub(crate) struct Tool {
     need: Need,
 }
 
-const TOOLS: [Tool; 10] = [
+const TOOLS: [Tool; 11] = [
     Tool {
         program: "nsenter",
         package: "util-linux",
@@ -62,6 +62,11 @@ const TOOLS: [Tool; 10] = [
     Tool {
         program: "capinfos",
         package: "tshark",
+        need: Need::Test,
+    },
+    Tool {
+        program: "script",
+        package: "bsdutils",
         need: Need::Test,
     },
     Tool {
