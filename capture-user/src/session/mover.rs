@@ -341,6 +341,9 @@ impl Mover {
     fn end(&mut self, reason: StopReason) {
         if self.ended.is_none() {
             self.ended = Some(reason);
+            // What waits is past the end. Held in the ring it would fill it, and what the kernel
+            // side then counts as lost would be no loss.
+            self.order = Order::default();
             // Without a session there is nobody to tell.
             let _ = self.events.send(Event::Enough);
         }

@@ -43,6 +43,17 @@ impl Signals {
         })
     }
 
+    /// Whether a signal to stop has come, without waiting for one. Others are passed over.
+    pub(super) async fn stop_asked(&mut self) -> bool {
+        loop {
+            match tokio::time::timeout(std::time::Duration::ZERO, self.next()).await {
+                Ok(Signal::Stop(_)) => return true,
+                Ok(Signal::Counts | Signal::Flush) => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
     /// The next signal. Nothing is lost when the future is dropped before it is ready.
     pub(super) async fn next(&mut self) -> Signal {
         tokio::select! {

@@ -38,7 +38,7 @@ use crate::target::watch::Watch;
 pub(super) async fn start(plan: Plan) -> Result<Session> {
     // First, since a FIFO makes us wait for its reader, and signals must still end us then.
     let opened = plan.write.as_ref().map(Opened::open).transpose()?;
-    let signals = Signals::catch()?;
+    let mut signals = Signals::catch()?;
     let status = Status::new(&plan);
     let (watch, links) = Watch::start().await?;
     let mut selection = select(&plan, &links)?;
@@ -71,7 +71,19 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
     };
     let mut attached = Attached::new(kernel);
     for link in &selection.links {
-        attached.join(link, &plan.directions)?;
+        match attached.join(link, &plan.directions) {
+            Ok(()) => {}
+            // With a glob or `any` nobody asked for this very interface.
+            Err(error) if error.is_gone() && selection.takes_later() => {
+                status.say(&format!("nodecap: {error}"));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        // Attaching to hundreds of interfaces takes seconds (the kernel waits for a grace period
+        // each time), and one may have been enough for the user.
+        if signals.stop_asked().await {
+            return Err(Error::failure("stopped before the capture began"));
+        }
     }
 
     let interfaces: Vec<_> = selection.links.iter().map(Interface::new).collect();
