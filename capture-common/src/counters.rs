@@ -4,20 +4,23 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// One CPU's counts for one interface. Monotonic; only that CPU writes them.
 ///
-/// At every moment `matched` = `recorded` + [`Counters::lost`].
+/// A packet is counted as matched first and as what became of it last; user space reads the
+/// fields in their order, `matched` last. So also a reading amid packets never shows more of them
+/// accounted for than matched, and when none is under way `matched` = `recorded` +
+/// [`Counters::lost`].
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
 )]
 pub struct Counters {
-    /// Packets that the filter matched.
-    pub matched: u64,
-    /// Of these, packets whose record was submitted to the ring.
-    pub recorded: u64,
-    /// Of these, packets lost because the ring had no room for the record.
+    /// Packets lost because the ring had no room for the record.
     pub ring_full: u64,
-    /// Of these, packets lost because the frame couldn't be read (`bpf_skb_load_bytes` failed).
+    /// Packets lost because the frame couldn't be read (`bpf_skb_load_bytes` failed).
     pub unreadable: u64,
+    /// Packets whose record was submitted to the ring.
+    pub recorded: u64,
+    /// Packets that the filter matched: all of the above.
+    pub matched: u64,
 }
 
 const _: () = assert!(size_of::<Counters>() == 32);

@@ -166,7 +166,7 @@ impl Kernel {
     }
 
     /// Detaches from everywhere. When it returns no program runs any more: the kernel waits for
-    /// a grace period (`tcx_entry_sync`), so what the counters say then is final.
+    /// a grace period for each (`tcx_entry_sync`).
     pub fn detach_all(&mut self) {
         self.links.clear();
     }

@@ -63,7 +63,7 @@ pub fn count_lines(total: &Account) -> String {
 }
 
 /// The whole ledger, a line an interface and stage by stage. `rest` names what the remaining
-/// packets are: `queued`, or `past the limit`.
+/// packets are: `queued`, or `past the end`.
 #[must_use]
 pub fn ledger_lines(accounts: &[(String, Account)], rest: &str) -> String {
     let mut lines = String::new();
@@ -127,10 +127,10 @@ mod tests {
 
     #[test]
     fn the_ledger_names_each_stage() {
-        let line = ledger_lines(&[("eth0".into(), account())], "past the limit");
+        let line = ledger_lines(&[("eth0".into(), account())], "past the end");
         assert_eq!(
             line,
-            "eth0: 1004 received by filter = 1000 captured + 4 dropped (2 ring full, 1 unreadable, 1 not written) + 0 past the limit\n"
+            "eth0: 1004 received by filter = 1000 captured + 4 dropped (2 ring full, 1 unreadable, 1 not written) + 0 past the end\n"
         );
     }
 }

@@ -96,8 +96,8 @@ impl Session {
         self.finish(reason).await
     }
 
-    /// Looks after everything until something ends the capture.
-    async fn watch_over(&mut self) -> StopReason {
+    /// Looks after everything until something ends the capture: what, unless the mover did.
+    async fn watch_over(&mut self) -> Option<StopReason> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let ticking = self.status.is_shown() || self.log.is_some();
@@ -112,17 +112,17 @@ impl Session {
             };
             tokio::select! {
                 signal = self.signals.next() => match signal {
-                    Signal::Stop(name) => return StopReason::Signal(name),
+                    Signal::Stop(name) => return Some(StopReason::Signal(name)),
                     Signal::Counts => self.status.say(self.counts().trim_end()),
                     Signal::Flush => self.command(Command::Flush),
                 },
                 () = over => {
                     let duration = self.plan.limits.duration.unwrap_or_default();
-                    return StopReason::Limit(Limit::Duration(duration));
+                    return Some(StopReason::Limit(Limit::Duration(duration)));
                 }
                 event = self.events.recv() => match event {
                     // Why, the mover knows.
-                    Some(Event::Enough) | None => return StopReason::OutputClosed,
+                    Some(Event::Enough) | None => return None,
                     Some(Event::ClockStep(step)) => self.status.say(&format!(
                         "nodecap: the system clock was set {} by {}; time stamps follow it",
                         if step.forward { "ahead" } else { "back" },
@@ -132,7 +132,7 @@ impl Session {
                 event = self.watch.next(), if watching => match event {
                     Ok(event) => {
                         if self.follow(event) {
-                            return StopReason::NoInterfaceLeft;
+                            return Some(StopReason::NoInterfaceLeft);
                         }
                     }
                     Err(error) => {
@@ -210,31 +210,54 @@ impl Session {
         }
     }
 
-    /// Detaches, lets the mover take what is left in the ring, and reports.
-    async fn finish(mut self, reason: StopReason) -> Result<Outcome> {
-        self.attached.detach_all();
-        self.command(Command::Finish(Final {
-            reason,
+    /// Lets the mover write what is left, closes the outputs, reports, and detaches.
+    ///
+    /// Detaching comes last because it is slow: the kernel waits for a grace period for every
+    /// interface and direction (`tcx_entry_sync`). What the programs still count meanwhile comes
+    /// after the end.
+    async fn finish(mut self, reason: Option<StopReason>) -> Result<Outcome> {
+        if let Some(reason) = reason {
+            self.command(Command::Stop(reason));
+            loop {
+                tokio::select! {
+                    event = self.events.recv() => if matches!(event, Some(Event::Enough) | None) {
+                        break;
+                    },
+                    signal = self.signals.next() => self.hurry(signal)?,
+                }
+            }
+        }
+        self.command(Command::Close(Final {
             counters: self.attached.counters(),
             stray: self.attached.stray(),
         }));
         let moved = loop {
             tokio::select! {
                 moved = &mut self.moved => break moved,
-                signal = self.signals.next() => if let Signal::Stop(_) = signal {
-                    self.status.clear();
-                    return Err(Error::failure(
-                        "stopped at once by a second signal: what had not been written is lost",
-                    ));
-                },
+                signal = self.signals.next() => self.hurry(signal)?,
             }
         };
-        self.tick();
-        self.status.clear();
         let moved = moved.map_err(|_| {
             Error::failure("the thread that moves packets has failed: please report this")
         })?;
-        Ok(self.report(moved))
+        self.tick();
+        self.status.clear();
+        let outcome = self.report(moved);
+        self.attached.detach_all();
+        Ok(outcome)
+    }
+
+    /// A second signal to stop doesn't wait for anything.
+    fn hurry(&self, signal: Signal) -> Result<()> {
+        match signal {
+            Signal::Stop(_) => {
+                self.status.clear();
+                Err(Error::failure(
+                    "stopped at once by a second signal: what had not been written is lost",
+                ))
+            }
+            Signal::Counts | Signal::Flush => Ok(()),
+        }
     }
 
     fn report(&self, moved: Moved) -> Outcome {
@@ -245,7 +268,7 @@ impl Session {
         let mut text = ledger::count_lines(&total);
         text += &format!("stopped: {}\n", moved.reason);
         if self.plan.verbosity > 0 {
-            text += &ledger::ledger_lines(&moved.accounts, "past the limit");
+            text += &ledger::ledger_lines(&moved.accounts, "past the end");
             if moved.late > 0 {
                 text += &format!("{} packets came too late to be put in order\n", moved.late);
             }

@@ -43,15 +43,16 @@ pub(super) enum Command {
     Interface(Interface),
     /// Write out what waits in buffers (USR2).
     Flush,
-    /// Nothing new will come into the ring: take what is there, close the outputs, and end.
-    Finish(Final),
+    /// Write what was stamped up to now, say [`Event::Enough`], and write nothing more. Why.
+    Stop(StopReason),
+    /// Close the outputs, and end.
+    Close(Final),
 }
 
 /// What the session knows at the end.
+#[derive(Default)]
 pub(super) struct Final {
-    /// Why the session ends the capture, unless the mover ended it before.
-    pub(super) reason: StopReason,
-    /// Each interface's counters, in the order of their ids; final, since all is detached.
+    /// Each interface's counters, in the order of their ids, read after [`Event::Enough`].
     pub(super) counters: Vec<Counters>,
     /// Counted for no interface that is known.
     pub(super) stray: Counters,
@@ -59,7 +60,8 @@ pub(super) struct Final {
 
 /// What the mover tells the session.
 pub(super) enum Event {
-    /// It needs no more packets, or can take no more.
+    /// It has ended: a limit was met, it can write no more, or it was told to stop. Nothing
+    /// changes any more in what was written.
     Enough,
     /// The wall clock was set.
     ClockStep(clock::Step),
@@ -106,7 +108,9 @@ pub(super) struct Mover {
     flushed: Instant,
     last_stamp: u64,
     late: u64,
-    /// Set once the capture has ended by itself.
+    /// Why the session wants it to stop, and the stamp up to which packets are still written.
+    stopping: Option<(StopReason, u64)>,
+    /// Set once the capture has ended.
     ended: Option<StopReason>,
     last: Option<Final>,
 }
@@ -145,6 +149,7 @@ impl Mover {
             flushed: Instant::now(),
             last_stamp: 0,
             late: 0,
+            stopping: None,
             ended: None,
             last: None,
         };
@@ -154,24 +159,26 @@ impl Mover {
         mover
     }
 
-    /// Moves packets until told to finish.
+    /// Moves packets until told to close.
     pub(super) fn run(mut self) -> Moved {
         let mut ready = Vec::new();
         loop {
             self.obey();
-            if self.last.is_some() {
-                break;
+            if let Some(last) = self.last.take() {
+                return self.close(last);
             }
             let horizon = self.collect();
             self.order.take(horizon, &mut ready);
             self.write(&mut ready);
             self.release();
             self.flush_in_time();
+            self.stop_when_due(horizon);
             if self.order.len() >= BATCH {
                 continue;
             }
             let pause = match horizon {
-                Horizon::EmptyAt(_) | Horizon::End => POLL,
+                _ if self.stopping.is_some() => POLL_BUSY,
+                Horizon::EmptyAt(_) => POLL,
                 Horizon::Unknown => POLL_BUSY,
             };
             if let Err(error) = self.ring.wait(pause) {
@@ -180,20 +187,6 @@ impl Mover {
                 ))));
             }
         }
-        // All is detached: the ring can only get emptier.
-        while self.ended.is_none() {
-            let horizon = match self.collect() {
-                Horizon::EmptyAt(_) => Horizon::End,
-                other => other,
-            };
-            self.order.take(horizon, &mut ready);
-            self.write(&mut ready);
-            self.release();
-            if horizon == Horizon::End {
-                break;
-            }
-        }
-        self.finish()
     }
 
     /// Takes what the session has to say.
@@ -202,21 +195,38 @@ impl Mover {
             match self.commands.try_recv() {
                 Ok(Command::Interface(interface)) => self.add(interface),
                 Ok(Command::Flush) => self.flush(),
-                Ok(Command::Finish(last)) => {
+                Ok(Command::Stop(reason)) => {
+                    self.stopping.get_or_insert((reason, clock::monotonic()));
+                }
+                Ok(Command::Close(last)) => {
                     self.last = Some(last);
                     return;
                 }
                 Err(TryRecvError::Empty) => return,
                 // The session is gone: it panicked. Close the file as well as can be.
                 Err(TryRecvError::Disconnected) => {
-                    self.last = Some(Final {
-                        reason: StopReason::Failure(Error::failure("the session was lost")),
-                        counters: Vec::new(),
-                        stray: Counters::default(),
-                    });
+                    self.end(StopReason::Failure(Error::failure("the session was lost")));
+                    self.last = Some(Final::default());
                     return;
                 }
             }
+        }
+    }
+
+    /// Told to stop, ends once all that was stamped before then is written. On a busy interface
+    /// the ring never runs empty: then the first packet stamped later says so.
+    fn stop_when_due(&mut self, horizon: Horizon) {
+        let Some((_, stamp)) = &self.stopping else {
+            return;
+        };
+        let reached = match horizon {
+            Horizon::EmptyAt(time) => time >= *stamp,
+            Horizon::Unknown => false,
+        };
+        if (reached || self.last_stamp > *stamp)
+            && let Some((reason, _)) = self.stopping.take()
+        {
+            self.end(reason);
         }
     }
 
@@ -250,7 +260,7 @@ impl Mover {
         if self.ended.is_some() {
             // Past the limit: only make room.
             while matches!(self.ring.advance(), Next::Record(_)) {}
-            return Horizon::End;
+            return Horizon::EmptyAt(now);
         }
         let mut collected = 0;
         while collected < BATCH {
@@ -300,6 +310,9 @@ impl Mover {
             self.late += 1;
         }
         self.last_stamp = header.ktime;
+        if matches!(&self.stopping, Some((_, stamp)) if header.ktime > *stamp) {
+            return;
+        }
         let seen = &mut self.interfaces[id as usize];
         seen.lost_before_next += newly_lost(&mut seen.lost_by_cpu, header.cpu, header.lost);
         let (frame, original_len) =
@@ -371,13 +384,10 @@ impl Mover {
         }
     }
 
-    fn finish(self) -> Moved {
-        let last = self.last.unwrap_or_else(|| Final {
-            reason: StopReason::Failure(Error::failure("ended without being told to")),
-            counters: Vec::new(),
-            stray: Counters::default(),
+    fn close(self, last: Final) -> Moved {
+        let mut reason = self.ended.unwrap_or_else(|| {
+            StopReason::Failure(Error::failure("closed without being told to stop"))
         });
-        let mut reason = self.ended.unwrap_or(last.reason);
         let mut clock = self.clock;
         let end = clock.wall(clock::monotonic());
         let mut accounts: Vec<_> = self

@@ -34,8 +34,6 @@ pub enum Horizon {
     EmptyAt(u64),
     /// It wasn't: [`WINDOW`] must do.
     Unknown,
-    /// There will be none.
-    End,
 }
 
 impl Order {
@@ -63,7 +61,6 @@ impl Order {
         // Nearly sorted already: this sort takes a single pass then.
         self.waiting.sort();
         let count = match horizon {
-            Horizon::End => self.waiting.len(),
             Horizon::EmptyAt(time) => self.waiting.partition_point(|record| record.stamp <= time),
             Horizon::Unknown => {
                 let time = self.latest.saturating_sub(WINDOW);
@@ -100,7 +97,7 @@ mod tests {
         order.take(Horizon::EmptyAt(40), &mut ready);
         assert_eq!(ready, [record(10, 8), record(20, 16), record(30, 0)]);
         assert_eq!(order.oldest_position(), Some(24));
-        order.take(Horizon::End, &mut ready);
+        order.take(Horizon::EmptyAt(u64::MAX), &mut ready);
         assert_eq!(ready[3], record(99, 24));
         assert!(order.is_empty() && order.oldest_position().is_none());
     }
@@ -111,7 +108,7 @@ mod tests {
         order.push(record(7, 16));
         order.push(record(7, 8));
         let mut ready = Vec::new();
-        order.take(Horizon::End, &mut ready);
+        order.take(Horizon::EmptyAt(u64::MAX), &mut ready);
         assert_eq!(ready, [record(7, 8), record(7, 16)]);
     }
 
@@ -137,7 +134,7 @@ mod tests {
                 batch.iter().for_each(|record| order.push(*record));
                 order.take(Horizon::Unknown, &mut ready);
             }
-            order.take(Horizon::End, &mut ready);
+            order.take(Horizon::EmptyAt(u64::MAX), &mut ready);
             prop_assert_eq!(ready.len(), stamped.len());
             prop_assert!(ready.is_sorted_by_key(|record| record.stamp));
         }
