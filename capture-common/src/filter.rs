@@ -25,5 +25,5 @@ pub const PROTOCOL_TABLE_LEN: usize = 1 << 8;
 /// How many IPv6 extension headers are looked through for the upper-layer protocol and its ports.
 /// RFC 8200, 4.1 names six kinds, one of which may stand twice.
 pub const MAX_EXTENSION_HEADERS: u32 = 8;
-/// How many VLAN tags inside the frame are looked through (802.1Q, 802.1ad).
+/// How many VLAN tags are looked through (802.1Q, 802.1ad), an offloaded one included.
 pub const MAX_VLAN_TAGS: u32 = 2;

@@ -48,8 +48,9 @@ pub struct Network {
     pub offset: u32,
 }
 
-/// Looks through the Ethernet header and the tags inside the frame. A device without a link
-/// header (`BARE`) has its network header first.
+/// Looks through the Ethernet header and the tags inside the frame: one less if the stack has
+/// already taken one out, so that a packet matches alike where it comes in and where it leaves. A
+/// device without a link header (`BARE`) has its network header first.
 #[inline(always)]
 pub fn network<const BARE: bool>(skb: &Skb) -> Option<Network> {
     if BARE {
@@ -62,9 +63,12 @@ pub fn network<const BARE: bool>(skb: &Skb) -> Option<Network> {
         ethertype: skb.read_u16(12)?,
         offset: 14,
     };
-    for _ in 0..MAX_VLAN_TAGS {
+    for tag in 1..=MAX_VLAN_TAGS {
         // 802.1Q, 802.1ad, and the number that was used for stacking before it.
         if !matches!(network.ethertype, 0x8100 | 0x88a8 | 0x9100) {
+            break;
+        }
+        if tag == MAX_VLAN_TAGS && skb.vlan().is_some() {
             break;
         }
         network.ethertype = skb.read_u16(network.offset + 2)?;
