@@ -23,6 +23,12 @@ use crate::target::links::Framing;
 /// The kernel side, as `cargo xtask build` made it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/nodecap.o"));
 
+/// The embedded kernel object: an ELF file that any eBPF loader reads.
+#[must_use]
+pub fn object() -> &'static [u8] {
+    OBJECT
+}
+
 /// A [`Counters`] as the map holds it.
 type CounterBytes = [u8; size_of::<Counters>()];
 
@@ -213,6 +219,23 @@ impl Kernel {
             verdict: run.return_value.cast_signed(),
             nanoseconds: run.duration.as_nanos().try_into().unwrap_or(u64::MAX),
         })
+    }
+
+    /// The number by which bpftool(8) knows the program for a direction and a framing.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError`], when it can't be loaded or the kernel doesn't tell.
+    pub fn program_id(
+        &mut self,
+        direction: Direction,
+        framing: Framing,
+    ) -> Result<u32, KernelError> {
+        let program = self.program(direction, framing)?;
+        let info = program
+            .info()
+            .map_err(|error| KernelError::Load(Box::new(error)))?;
+        Ok(info.id())
     }
 
     /// Starts an interface's counters.
