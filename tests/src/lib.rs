@@ -10,7 +10,8 @@
 //! - [`namespace`]: a network of one's own, and programs and sockets in it
 //! - [`topology`]: namespaces wired together
 //! - [`frames`]: frames made by hand, from the ordinary to the broken
-//! - [`replay`]: puts frames on an interface
+//! - [`replay`]: puts frames on an interface, as many and as fast as wanted
+//! - [`packet_socket`]: puts them there one by one, also where they make no sense
 //! - [`nodecap`], [`tcpdump`]: the two captures that are compared
 //! - [`read`]: what is in a capture file, by a reader that accepts nothing sloppy
 //! - [`compare`]: whether two captures hold the same packets
@@ -21,6 +22,7 @@ pub mod compare;
 pub mod frames;
 pub mod namespace;
 pub mod nodecap;
+pub mod packet_socket;
 pub mod process;
 pub mod read;
 pub mod replay;
