@@ -1,0 +1,62 @@
+//! The address options given or not, the port options given or not, the protocol option in turn
+//! not given, given for IP, for ARP and for both.
+//!
+//! What an option is given for is frozen into the program before the verifier sees it, so each
+//! combination is a program of its own. Those of an even number of address and port options are
+//! half of all, and among them any five of the six options occur in every combination.
+
+use lab::frames::corpus;
+
+use crate::bench::{Bench, test_run_takes};
+
+const ADDRESSES: [&str; 3] = [
+    "--host 192.0.2.1,2001:db8:1::/64",
+    "--src 192.0.2.0/24,2001:db8::/32",
+    "--dst 192.0.2.200,198.51.100.0/24,2001:db8:1::2,2001:db8:2::/48",
+];
+const PORTS: [&str; 3] = [
+    "--port 80,440-450,53",
+    "--sport 1024-65535",
+    "--dport 0-1023",
+];
+const PROTOCOLS: [&str; 4] = ["", "--proto tcp,132", "--proto arp", "--proto arp,udp"];
+
+/// The options whose bit is set.
+fn chosen(options: [&str; 3], set: usize) -> String {
+    let chosen = (0..3).filter(|bit| set >> bit & 1 == 1);
+    chosen.map(|bit| options[bit]).collect::<Vec<_>>().join(" ")
+}
+
+/// All frames of the lab under these sets of address options, each with half of the sets of port
+/// options.
+#[track_caller]
+fn assert_all_frames_match_as_documented(address_sets: [usize; 4]) {
+    let mut frames = corpus::everything();
+    frames.retain(|frame| test_run_takes(frame));
+    for address_set in address_sets {
+        for port_set in 0..8usize {
+            if (address_set.count_ones() + port_set.count_ones()) % 2 == 1 {
+                continue;
+            }
+            let protocols = PROTOCOLS[(address_set + port_set / 2) % PROTOCOLS.len()];
+            let addresses = chosen(ADDRESSES, address_set);
+            let options = format!("{addresses} {} {protocols}", chosen(PORTS, port_set));
+            let mut bench = Bench::load(&options);
+            for frame in &frames {
+                if let Err(error) = bench.try_show(frame) {
+                    panic!("`{options}`: {error}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn port_and_protocol_options_without_dst_match_as_documented() {
+    assert_all_frames_match_as_documented([0b000, 0b001, 0b010, 0b011]);
+}
+
+#[test]
+fn port_and_protocol_options_with_dst_match_as_documented() {
+    assert_all_frames_match_as_documented([0b100, 0b101, 0b110, 0b111]);
+}
