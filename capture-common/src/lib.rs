@@ -6,12 +6,14 @@
 //!
 //! - [`record`]: what lies in the ring, one a packet
 //! - [`counters`]: what each CPU counts for each interface
+//! - [`event`]: what else the kernel side tells
 //! - [`filter`]: the tables a filter is looked up in, and the bits in them
 //! - [`names`]: maps and globals by name
 
 #![no_std]
 
 pub mod counters;
+pub mod event;
 pub mod filter;
 pub mod names;
 pub mod record;

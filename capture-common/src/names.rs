@@ -35,3 +35,77 @@ pub const EGRESS: &str = "nodecap_out";
 pub const INGRESS_BARE: &str = "nodecap_in_l3";
 /// Program: TC egress of a device without a link header.
 pub const EGRESS_BARE: &str = "nodecap_out_l3";
+
+/// Map: the ring that [`crate::event::Event`]s go through.
+pub const EVENTS: &str = "EVENTS";
+/// Map: per-CPU `u64`, events that found that ring full.
+pub const EVENTS_LOST: &str = "EVENTS_LOST";
+/// Map: packets seen a moment ago, by their skb's address.
+pub const PACKETS: &str = "PACKETS";
+/// Map: tuples of followed flows.
+pub const FLOWS: &str = "FLOWS";
+/// Map: flows whose conntrack entry was told.
+pub const TOLD: &str = "TOLD";
+
+/// Global `u8`: 1 if records carry the skb's address. Takes `CAP_PERFMON`, as do the next three.
+pub const IDENTITY: &str = "IDENTITY";
+/// Global `u8`: 1 if recorded packets are remembered by their skb's address.
+pub const REMEMBER: &str = "REMEMBER";
+/// Global `u8`: 1 if packets are followed beyond a translation.
+pub const FOLLOW: &str = "FOLLOW";
+/// Global `u8`: 1 if conntrack's entries are told.
+pub const CONNTRACK: &str = "CONNTRACK";
+
+/// Globals `u32`: where things lie in this kernel's structures, in bytes. 0 where not known; what
+/// would be read there must be switched off then.
+pub mod offsets {
+    /// `sk_buff._nfct`.
+    pub const SKB_NFCT: &str = "SKB_NFCT";
+    /// `sk_buff.head`.
+    pub const SKB_HEAD: &str = "SKB_HEAD";
+    /// `sk_buff.tail`.
+    pub const SKB_TAIL: &str = "SKB_TAIL";
+    /// `sk_buff.network_header`.
+    pub const SKB_NETWORK_HEADER: &str = "SKB_NETWORK_HEADER";
+    /// `sk_buff.transport_header`.
+    pub const SKB_TRANSPORT_HEADER: &str = "SKB_TRANSPORT_HEADER";
+    /// `sk_buff.dev`.
+    pub const SKB_DEV: &str = "SKB_DEV";
+    /// `net_device.nd_net.net`.
+    pub const DEV_NET: &str = "DEV_NET";
+    /// `net.ns.inum`.
+    pub const NET_INUM: &str = "NET_INUM";
+    /// `sock.__sk_common.skc_family`.
+    pub const SK_FAMILY: &str = "SK_FAMILY";
+    /// `sock.__sk_common.skc_net.net`.
+    pub const SK_NET: &str = "SK_NET";
+    /// `sock.__sk_common.skc_daddr`.
+    pub const SK_DADDR: &str = "SK_DADDR";
+    /// `sock.__sk_common.skc_rcv_saddr`.
+    pub const SK_RCV_SADDR: &str = "SK_RCV_SADDR";
+    /// `sock.__sk_common.skc_dport`.
+    pub const SK_DPORT: &str = "SK_DPORT";
+    /// `sock.__sk_common.skc_v6_daddr`.
+    pub const SK_V6_DADDR: &str = "SK_V6_DADDR";
+    /// `sock.__sk_common.skc_v6_rcv_saddr`.
+    pub const SK_V6_RCV_SADDR: &str = "SK_V6_RCV_SADDR";
+    /// `inet_sock.inet_sport`.
+    pub const INET_SPORT: &str = "INET_SPORT";
+    /// `nf_conn.tuplehash[0].tuple`.
+    pub const CT_ORIGINAL: &str = "CT_ORIGINAL";
+    /// `nf_conn.tuplehash[1].tuple`.
+    pub const CT_REPLY: &str = "CT_REPLY";
+    /// `nf_conn.status`.
+    pub const CT_STATUS: &str = "CT_STATUS";
+    /// `nf_conn.ct_net.net`.
+    pub const CT_NET: &str = "CT_NET";
+    /// Not an offset: how many arguments `tcp:tcp_send_reset` has.
+    pub const SEND_RESET_ARGUMENTS: &str = "SEND_RESET_ARGUMENTS";
+}
+
+/// Program: the raw tracepoint `tcp_send_reset`.
+pub const RESET_SENT: &str = "nodecap_reset_sent";
+/// Program: the raw tracepoint `tcp_receive_reset`.
+pub const RESET_RECEIVED: &str = "nodecap_reset_received";
+/// Program: the raw tracepoint `kfree_skb`.
+pub const DROPPED: &str = "nodecap_dropped";

@@ -15,6 +15,9 @@ pub struct RecordHeader {
     /// Packets that matched and were lost on this interface and CPU since the capture began,
     /// before this one.
     pub lost: u64,
+    /// The skb's address: the same on every hook that sees this very packet, soon reused for
+    /// others. 0 where it wasn't asked for. It must never leave the process.
+    pub identity: u64,
     /// The interface's index (`ifindex`) in the namespace that the program was attached in.
     pub interface: u32,
     /// The frame's length in bytes as the stack holds it, without an offloaded VLAN tag.
@@ -40,7 +43,7 @@ pub struct RecordHeader {
     pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<RecordHeader>() == 48);
+const _: () = assert!(size_of::<RecordHeader>() == 56);
 
 /// Bits of [`RecordHeader::flags`].
 pub struct RecordFlags;
@@ -52,6 +55,9 @@ impl RecordFlags {
     pub const VLAN: u16 = 2;
     /// The frame starts with its IP header: the device has no link header.
     pub const NO_LINK_HEADER: u16 = 4;
+    /// It didn't match by itself: it was followed, as the same packet beyond a translation or as
+    /// one of a followed flow.
+    pub const FOLLOWED: u16 = 8;
 }
 
 /// The frame bytes that each size class of record has room for, ascending. The verifier wants a

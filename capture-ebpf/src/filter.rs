@@ -7,7 +7,7 @@ use capture_common::filter::{ARP, DST, EITHER, IP_PROTOCOLS, SRC};
 use crate::globals::{ADDRESS_OPTIONS, PORT_OPTIONS, PROTOCOL_OPTIONS};
 use crate::maps::{ADDRESSES_V4, ADDRESSES_V6, PORTS, PROTOCOLS};
 use crate::parse::{self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Transport};
-use crate::skb::Skb;
+use crate::skb::{Bytes as _, Skb};
 
 /// Whether the packet is one that was asked for.
 #[inline(always)]

@@ -16,3 +16,11 @@ pub static PROTOCOL_OPTIONS: Global<u8> = Global::new(0);
 pub static SNAPLEN: Global<u32> = Global::new(MAX_SNAPLEN);
 #[unsafe(no_mangle)]
 pub static WAKE_AT: Global<u64> = Global::new(0);
+#[unsafe(no_mangle)]
+pub static IDENTITY: Global<u8> = Global::new(0);
+#[unsafe(no_mangle)]
+pub static REMEMBER: Global<u8> = Global::new(0);
+#[unsafe(no_mangle)]
+pub static FOLLOW: Global<u8> = Global::new(0);
+#[unsafe(no_mangle)]
+pub static CONNTRACK: Global<u8> = Global::new(0);

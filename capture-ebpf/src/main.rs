@@ -6,8 +6,15 @@
 //! - [`skb`]: reading the packet and its metadata
 //! - [`parse`]: link, network and transport headers, only as far as the filter asks
 //! - [`filter`]: the options' tables
+//! - [`follow`]: the same packet, or its flow, beyond a translation; [`identity`] knows a packet
+//!   again, [`look`] finds its [`tuple`] and what stays the same of it, [`conntrack`] what
+//!   netfilter does to its flow
 //! - [`record`]: the exact-fit ring record and the counters
-//! - [`globals`] and [`maps`]: what user space sets before the load, and what both sides share
+//! - [`globals`], [`offsets`] and [`maps`]: what user space sets before the load, and what both
+//!   sides share
+//!
+//! What the kernel knows besides, its tracepoints tell: [`resets`] and [`drops`], read from
+//! [`kmem`], told as [`events`].
 //!
 //! Cost is paid only for what was asked: user space sets [`globals`] before the load, they are
 //! frozen then, and the verifier drops every branch that they switch off.
@@ -16,13 +23,23 @@
 #![no_main]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+mod conntrack;
+mod drops;
+mod events;
 mod filter;
+mod follow;
 mod globals;
+mod identity;
+mod kmem;
+mod look;
 mod maps;
+mod offsets;
 mod parse;
 mod record;
+mod resets;
 mod skb;
 mod tc;
+mod tuple;
 
 /// The licence as the kernel wants to read it: some helpers are for GPL-compatible programs only.
 // SAFETY: the section holds nothing else, and the kernel's loader reads a NUL-terminated string.

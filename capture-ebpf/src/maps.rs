@@ -4,9 +4,14 @@
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::LpmTrie;
-use aya_ebpf::maps::{Array, PerCpuHashMap, RingBuf};
+use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf};
 use capture_common::counters::Counters;
 use capture_common::filter::{PORT_TABLE_LEN, PROTOCOL_TABLE_LEN};
+
+use crate::conntrack::{Scratch, TOLD_LEN};
+use crate::identity::{PACKETS_LEN, Sighted};
+use crate::look::Look;
+use crate::tuple::FlowKey;
 
 /// Records on their way to user space.
 #[map]
@@ -34,3 +39,33 @@ pub static PORTS: Array<[u8; PORT_TABLE_LEN]> = Array::with_max_entries(1, 0);
 /// 1 by IP protocol number.
 #[map]
 pub static PROTOCOLS: Array<[u8; PROTOCOL_TABLE_LEN]> = Array::with_max_entries(1, 0);
+
+/// Events on their way to user space.
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 18, 0);
+
+/// Events that found the ring full.
+#[map]
+pub static EVENTS_LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// Packets seen a moment ago. User space makes it one entry long where nothing is remembered, and
+/// so the next two.
+#[map]
+pub static PACKETS: Array<Sighted> = Array::with_max_entries(PACKETS_LEN, 0);
+
+/// Tuples of followed flows, each with the time of its last packet: some 100 bytes each. The
+/// kernel pushes the oldest ones out.
+#[map]
+pub static FLOWS: LruHashMap<FlowKey, u64> = LruHashMap::with_max_entries(1 << 16, 0);
+
+/// Digests of the flows whose conntrack entry was told.
+#[map]
+pub static TOLD: Array<u64> = Array::with_max_entries(TOLD_LEN, 0);
+
+/// Working space for reading conntrack's entries.
+#[map]
+pub static CONNTRACK_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+
+/// What was found in the packet that this CPU is looking at.
+#[map]
+pub static LOOK: PerCpuArray<Look> = PerCpuArray::with_max_entries(1, 0);

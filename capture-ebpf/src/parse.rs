@@ -6,7 +6,7 @@
 
 use capture_common::filter::{MAX_EXTENSION_HEADERS, MAX_VLAN_TAGS};
 
-use crate::skb::Skb;
+use crate::skb::{Bytes, Skb, clamp};
 
 pub const ETHERTYPE_IPV4: u16 = 0x0800;
 pub const ETHERTYPE_ARP: u16 = 0x0806;
@@ -89,12 +89,12 @@ pub struct Transport {
 impl Transport {
     /// Source and destination port, if the protocol has them and they are in this packet.
     #[inline(always)]
-    pub fn ports(&self, skb: &Skb) -> Option<(u16, u16)> {
+    pub fn ports(&self, packet: &impl Bytes) -> Option<(u16, u16)> {
         // TCP, UDP and SCTP have both at the start of their header.
         if self.later_fragment || !matches!(self.protocol, 6 | 17 | 132) {
             return None;
         }
-        let ports = skb.read::<[u8; 4]>(self.offset)?;
+        let ports = packet.read::<[u8; 4]>(self.offset)?;
         Some((
             u16::from_be_bytes([ports[0], ports[1]]),
             u16::from_be_bytes([ports[2], ports[3]]),
@@ -104,12 +104,12 @@ impl Transport {
 
 /// The IPv4 header's protocol and length.
 #[inline(always)]
-pub fn transport_v4(skb: &Skb, ip: u32) -> Option<Transport> {
+pub fn transport_v4(packet: &impl Bytes, ip: u32) -> Option<Transport> {
     // Two bytes, though one would do: LLVM turns a check for one byte at the packet's very start
     // into `data < data_end`, from which the verifier concludes nothing.
-    let [version_ihl, _] = skb.read(ip)?;
-    let fragment = skb.read_u16(ip + 6)?;
-    let protocol = skb.read::<u8>(ip + 9)?;
+    let [version_ihl, _] = packet.read(ip)?;
+    let fragment = packet.read_u16(ip + 6)?;
+    let protocol = packet.read::<u8>(ip + 9)?;
     Some(Transport {
         protocol,
         // A header length below five is invalid. tcpdump's filters take it as it stands, too.
@@ -121,46 +121,85 @@ pub fn transport_v4(skb: &Skb, ip: u32) -> Option<Transport> {
 /// Walks the IPv6 extension headers (RFC 8200, 4.1; AH, RFC 4302; mobility, HIP and shim6 have
 /// the same shape). `seen` is called with each next-header value on the way, the last included.
 #[inline(always)]
-pub fn transport_v6(skb: &Skb, ip: u32, mut seen: impl FnMut(u8)) -> Option<Transport> {
+pub fn transport_v6(packet: &impl Bytes, ip: u32, mut seen: impl FnMut(u8)) -> Option<Transport> {
     let mut transport = Transport {
-        protocol: skb.read::<u8>(ip + 6)?,
+        protocol: packet.read::<u8>(ip + 6)?,
         offset: ip + 40,
         later_fragment: false,
     };
     seen(transport.protocol);
-    for _ in 0..MAX_EXTENSION_HEADERS {
-        let header = transport.offset;
-        match transport.protocol {
-            // Hop-by-hop, routing, destination options, mobility, HIP, shim6: eight-byte units
-            // after the first.
-            0 | 43 | 60 | 135 | 139 | 140 => {
-                let next = skb.read::<[u8; 2]>(header)?;
-                transport.protocol = next[0];
-                transport.offset = header + (u32::from(next[1]) + 1) * 8;
-            }
-            // Fragment. Behind one that isn't the first there is no further header.
-            44 => {
-                let fragment = skb.read::<[u8; 4]>(header)?;
-                transport.protocol = fragment[0];
-                transport.offset = header + 8;
-                if u16::from_be_bytes([fragment[2], fragment[3]]) & 0xfff8 != 0 {
-                    transport.later_fragment = true;
-                    seen(transport.protocol);
-                    break;
-                }
-            }
-            // Authentication header: four-byte units after the first two.
-            51 => {
-                let next = skb.read::<[u8; 2]>(header)?;
-                transport.protocol = next[0];
-                transport.offset = header + (u32::from(next[1]) + 2) * 4;
-            }
-            _ => break,
-        }
-        transport.offset = meet(transport.offset);
-        seen(transport.protocol);
+    // Written out, not left to LLVM: a loop that it keeps as one never ends for a verifier that
+    // follows speculation, as it does without CAP_PERFMON.
+    const _: () = assert!(MAX_EXTENSION_HEADERS == 8);
+    macro_rules! eight_times {
+        ($once:block) => {
+            $once $once $once $once $once $once $once $once
+        };
     }
+    'walk: {
+        eight_times!({
+            match extension(packet, &mut transport)? {
+                After::Another => {
+                    transport.offset = meet(transport.offset);
+                    seen(transport.protocol);
+                }
+                After::Payload => {
+                    seen(transport.protocol);
+                    break 'walk;
+                }
+                After::Transport => break 'walk,
+            }
+        });
+    }
+    transport.offset = clamp(u64::from(transport.offset), MAX_OFFSET) as u32;
     Some(transport)
+}
+
+/// Beyond where eight extension headers can end. The verifier takes no offset that could be near
+/// 65,536, and after a few additions it knows too little of this one.
+const MAX_OFFSET: u64 = 0x7fff;
+
+/// What was found at a place in the chain of extension headers.
+enum After {
+    /// An extension header; the next one is where the transport was moved to.
+    Another,
+    /// A fragment that has no further header.
+    Payload,
+    /// No extension header.
+    Transport,
+}
+
+/// Steps over an extension header, if there is one.
+#[inline(always)]
+fn extension(packet: &impl Bytes, transport: &mut Transport) -> Option<After> {
+    let header = clamp(u64::from(transport.offset), MAX_OFFSET) as u32;
+    match transport.protocol {
+        // Hop-by-hop, routing, destination options, mobility, HIP, shim6: eight-byte units after
+        // the first.
+        0 | 43 | 60 | 135 | 139 | 140 => {
+            let next = packet.read::<[u8; 2]>(header)?;
+            transport.protocol = next[0];
+            transport.offset = header + (u32::from(next[1]) + 1) * 8;
+        }
+        // Fragment. Behind one that isn't the first there is no further header.
+        44 => {
+            let fragment = packet.read::<[u8; 4]>(header)?;
+            transport.protocol = fragment[0];
+            transport.offset = header + 8;
+            if u16::from_be_bytes([fragment[2], fragment[3]]) & 0xfff8 != 0 {
+                transport.later_fragment = true;
+                return Some(After::Payload);
+            }
+        }
+        // Authentication header: four-byte units after the first two.
+        51 => {
+            let next = packet.read::<[u8; 2]>(header)?;
+            transport.protocol = next[0];
+            transport.offset = header + (u32::from(next[1]) + 2) * 4;
+        }
+        _ => return Some(After::Transport),
+    }
+    Some(After::Another)
 }
 
 /// The addresses in an ARP packet for IPv4 over Ethernet (RFC 826): sender's, then target's.

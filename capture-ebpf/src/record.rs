@@ -7,19 +7,21 @@ use aya_log_ebpf::debug;
 use capture_common::counters::Counters;
 use capture_common::record::{RecordFlags, RecordHeader, SIZE_CLASSES};
 
-use crate::globals::{SNAPLEN, WAKE_AT};
+use crate::globals::{IDENTITY, SNAPLEN, WAKE_AT};
 use crate::maps::{COUNTERS, RING};
 use crate::skb::Skb;
 
-/// Counts a packet that matched and puts it into the ring.
+/// Counts a packet that matched and puts it into the ring. Returns its time stamp, or `None` where
+/// there is no record.
 #[inline(always)]
-pub fn record(skb: &Skb, flags: u16) {
-    let Some(counters) = counters(skb.interface()) else {
-        return;
-    };
+pub fn record(skb: &Skb, flags: u16) -> Option<u64> {
+    let counters = counters(skb.interface())?;
     counters.matched += 1;
     match put_in_smallest_class(skb, counters.lost(), flags) {
-        Outcome::Recorded => counters.recorded += 1,
+        Outcome::Recorded(time) => {
+            counters.recorded += 1;
+            return Some(time);
+        }
         Outcome::RingFull => {
             counters.ring_full += 1;
             debug!(skb, "ring full on interface {}", skb.interface());
@@ -34,11 +36,13 @@ pub fn record(skb: &Skb, flags: u16) {
             );
         }
     }
+    None
 }
 
 /// What became of a packet that matched.
 enum Outcome {
-    Recorded,
+    /// With its time stamp.
+    Recorded(u64),
     RingFull,
     Unreadable,
 }
@@ -94,6 +98,11 @@ fn put<const N: usize>(skb: &Skb, lost: u64, flags: u16, len: u32) -> Outcome {
         (&raw mut (*slot).header).write(RecordHeader {
             ktime,
             lost,
+            identity: if IDENTITY.load() == 0 {
+                0
+            } else {
+                skb.address()
+            },
             interface: skb.interface(),
             wire_len: skb.len(),
             captured_len: len,
@@ -119,7 +128,7 @@ fn put<const N: usize>(skb: &Skb, lost: u64, flags: u16, len: u32) -> Outcome {
         return Outcome::Unreadable;
     }
     entry.submit(wake_up(size_of::<Slot<N>>() as u64));
-    Outcome::Recorded
+    Outcome::Recorded(ktime)
 }
 
 /// Wakes user space once when enough waits in the ring: by the record that crosses the mark.

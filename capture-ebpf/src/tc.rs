@@ -11,7 +11,8 @@ use capture_common::LAYOUT_VERSION;
 use capture_common::record::RecordFlags;
 
 use crate::filter;
-use crate::globals::LAYOUT_V1;
+use crate::follow;
+use crate::globals::{FOLLOW, LAYOUT_V1, REMEMBER};
 use crate::record;
 use crate::skb::Skb;
 
@@ -19,8 +20,19 @@ use crate::skb::Skb;
 fn see<const BARE: bool>(context: &TcContext, flags: u16) -> i32 {
     let skb = Skb::new(context.skb.skb);
     // Always true. It keeps the global, and with it the layout's version, in the object.
-    if LAYOUT_V1.load() == LAYOUT_VERSION && filter::matches::<BARE>(&skb) {
-        record::record(&skb, flags);
+    if LAYOUT_V1.load() != LAYOUT_VERSION {
+        return TC_ACT_UNSPEC;
+    }
+    let flags = if filter::matches::<BARE>(&skb) {
+        flags
+    } else if FOLLOW.load() != 0 && follow::is_followed::<BARE>(&skb, flags) {
+        flags | RecordFlags::FOLLOWED
+    } else {
+        return TC_ACT_UNSPEC;
+    };
+    let time = record::record(&skb, flags);
+    if REMEMBER.load() != 0 {
+        follow::remember::<BARE>(&skb, flags, time);
     }
     TC_ACT_UNSPEC
 }

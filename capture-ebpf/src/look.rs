@@ -1,0 +1,98 @@
+//! One look at a packet for all that following asks: its tuple and its fingerprint.
+//!
+//! A function that the kernel verifies by itself, once. In line it would be verified anew for
+//! every way that leads to it, and extension headers make those so many that the verifier gives
+//! up. Such a function takes and returns numbers only, so what it finds is left in a place of
+//! this CPU's.
+
+use aya_ebpf::bindings::__sk_buff;
+
+use crate::globals::REMEMBER;
+use crate::maps::LOOK;
+use crate::parse;
+use crate::skb::Skb;
+use crate::tuple::{FlowKey, Headers};
+
+/// What was found in a packet.
+#[repr(C)]
+pub struct Look {
+    /// Who talks to whom, if [`KEY`].
+    pub key: FlowKey,
+    /// The same the other way.
+    pub reversed: FlowKey,
+    /// What NAT leaves alone, if [`FINGERPRINT`].
+    pub fingerprint: u64,
+}
+
+/// Asked for, or found: the tuple.
+pub const KEY: u32 = 1;
+/// Asked for, or found: the fingerprint.
+pub const FINGERPRINT: u32 = 2;
+/// Asked: the device has no link header.
+pub const BARE: u32 = 4;
+/// Found: a TCP segment that opens a connection.
+pub const OPENS: u32 = 8;
+
+/// Looks for what is `wanted`, and says what it found and left in [`LOOK`].
+///
+/// Called by name only from this program; the verifier wants it to be visible.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn nodecap_look(context: *mut __sk_buff, wanted: u32) -> u32 {
+    // Asked again, since kernels before 6.8 verify it even where nobody calls it.
+    if REMEMBER.load() == 0 {
+        return 0;
+    }
+    let skb = Skb::new(context);
+    let Some(headers) = Headers::unpack(nodecap_headers(context, wanted & BARE)) else {
+        return 0;
+    };
+    let Some(look) = look() else { return 0 };
+    let mut found = 0;
+    if wanted & FINGERPRINT != 0
+        && let Some(fingerprint) = headers.fingerprint(&skb)
+    {
+        look.fingerprint = fingerprint;
+        found |= FINGERPRINT;
+    }
+    if wanted & KEY != 0
+        && let Some(key) = headers.key(&skb)
+    {
+        look.key = key;
+        found |= KEY;
+        if headers.opens(&skb) {
+            found |= OPENS;
+        }
+    }
+    found
+}
+
+/// Finds the headers: [`Headers::pack`], or 0. A function of its own for the same reason: the
+/// verifier forgets by which of the many ways they were found.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn nodecap_headers(context: *mut __sk_buff, bare: u32) -> u64 {
+    if REMEMBER.load() == 0 {
+        return 0;
+    }
+    let skb = Skb::new(context);
+    let network = if bare == 0 {
+        parse::network::<false>(&skb)
+    } else {
+        parse::network::<true>(&skb)
+    };
+    let Some(network) = network else { return 0 };
+    match Headers::find(&skb, network.ethertype, network.offset) {
+        Some(headers) => headers.pack(),
+        None => 0,
+    }
+}
+
+/// Where the last look on this CPU left what it found.
+#[inline(always)]
+pub fn look() -> Option<&'static mut Look> {
+    let look = LOOK.get_ptr_mut(0)?;
+    // SAFETY: a per-CPU value that only TC programs use, and one isn't interrupted by another on
+    // its CPU (see record::counters); nobody keeps a reference over a call that makes another.
+    Some(unsafe { &mut *look })
+}
