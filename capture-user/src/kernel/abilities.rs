@@ -7,6 +7,9 @@ use rustix::thread::{CapabilitySet, capabilities};
 use serde::Serialize;
 
 use super::probe;
+use evidence::Evidence;
+
+mod evidence;
 
 /// Something that a capture needs of the kernel, or is better with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -31,6 +34,14 @@ pub fn probe() -> Vec<Ability> {
     Findings::gather().abilities()
 }
 
+/// Whether this process may let the kernel side read kernel memory and keep kernel addresses,
+/// which the packet's identity, following and the kernel's events take.
+#[must_use]
+pub fn reads_kernel_memory() -> bool {
+    let privileges = Privileges::read();
+    privileges.perfmon && !privileges.in_user_namespace
+}
+
 /// Whether a capture is possible with these abilities.
 #[must_use]
 pub fn suffice(abilities: &[Ability]) -> bool {
@@ -51,6 +62,7 @@ struct Findings {
     /// None if there was no program to look at.
     jited: Option<bool>,
     clock: Option<String>,
+    evidence: Evidence,
 }
 
 /// What may stand between the process and bpf(2).
@@ -176,6 +188,7 @@ impl Findings {
             clock: std::fs::read_to_string(clock)
                 .ok()
                 .map(|name| name.trim().to_owned()),
+            evidence: Evidence::gather(),
         }
     }
 
@@ -189,6 +202,7 @@ impl Findings {
         ];
         abilities.extend(self.jit());
         abilities.push(self.perfmon());
+        abilities.extend(self.evidence());
         abilities.extend(self.clock());
         abilities
     }
@@ -372,7 +386,8 @@ const PERFMON: About = About {
     required: false,
     net_admin: false,
     done: "CAP_PERFMON is there",
-    effect: "the verifier guards the program against speculation, at a cost for each packet",
+    effect: "the verifier guards the program against speculation, at a cost for each packet, and \
+             refuses address, port and protocol options",
     kernel: "",
 };
 

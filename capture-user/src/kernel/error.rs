@@ -22,6 +22,23 @@ pub enum KernelError {
         #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// Loading or attaching a tracepoint's program failed.
+    #[error("can't attach to the tracepoint {name}: {}", explain(.source.as_ref()))]
+    Tracepoint {
+        /// The tracepoint's name.
+        name: &'static str,
+        /// What aya says.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// A tracepoint's arguments can't be read.
+    #[error("can't use the tracepoint {name}: {why}")]
+    Layout {
+        /// The tracepoint's name.
+        name: &'static str,
+        /// What is missing.
+        why: String,
+    },
     /// Setting up or reading the ring failed.
     #[error("can't read the ring: {0}")]
     Ring(#[source] io::Error),
@@ -57,7 +74,7 @@ impl From<KernelError> for Error {
 }
 
 /// The system call's error number, somewhere down the chain.
-fn errno(error: &(dyn StdError + 'static)) -> Option<Errno> {
+pub(super) fn errno(error: &(dyn StdError + 'static)) -> Option<Errno> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(io) = error.downcast_ref::<io::Error>() {

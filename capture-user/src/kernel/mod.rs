@@ -2,7 +2,11 @@
 //! `unsafe` in it.
 //!
 //! - [`program`]: loads the programs with a filter, attaches and detaches them, reads counters
-//! - [`ring`]: the ring's user side, read in place and released in batches
+//! - [`ring`]: a ring's user side, read in place and released in batches
+//! - [`events`]: what else the kernel side tells, as evidence; [`tracepoints`] attaches what tells
+//!   it
+//! - `layout`: where things lie in this kernel's structures, and `reasons`: what it calls its
+//!   numbers, both read from its type information by `btf`
 //! - [`abilities`]: what this kernel and these privileges allow, tried out one by one; `probe` does
 //!   the trying
 //! - [`error`]: what the kernel refused, and the remedy
@@ -11,11 +15,17 @@
 //! Everything that changes with the kernel's version or with privileges ends here.
 
 pub mod abilities;
+mod btf;
 pub mod error;
+pub mod events;
+mod layout;
 pub mod log;
 mod probe;
 pub mod program;
+mod reasons;
 pub mod ring;
+pub mod tracepoints;
 
+pub use events::Events;
 pub use program::{Kernel, Setup};
 pub use ring::Ring;

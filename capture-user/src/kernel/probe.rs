@@ -8,6 +8,7 @@
 )]
 
 use std::{
+    ffi::CStr,
     io,
     os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
 };
@@ -18,11 +19,13 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 const BPF_MAP_CREATE: libc::c_int = 0;
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+const BPF_RAW_TRACEPOINT_OPEN: libc::c_int = 17;
 const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_MAP_TYPE_LPM_TRIE: u32 = 11;
 const BPF_MAP_TYPE_RINGBUF: u32 = 27;
 const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
+const BPF_PROG_TYPE_RAW_TRACEPOINT: u32 = 17;
 const BPF_TCX_INGRESS: u32 = 46;
 const BPF_F_NO_PREALLOC: u32 = 1;
 
@@ -63,6 +66,15 @@ struct LinkCreate {
     target_ifindex: u32,
     attach_type: u32,
     flags: u32,
+}
+
+/// Those for `BPF_RAW_TRACEPOINT_OPEN`.
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, Immutable)]
+struct RawTracepointOpen {
+    name: u64,
+    prog_fd: u32,
+    padding: u32,
 }
 
 /// Those for `BPF_OBJ_GET_INFO_BY_FD`.
@@ -129,27 +141,16 @@ pub(super) struct Classifier(OwnedFd);
 impl Classifier {
     /// Loads it.
     pub(super) fn load() -> io::Result<Self> {
-        // r0 = -1; exit. (struct bpf_insn: opcode, registers, offset, immediate)
-        let program: [[u8; 8]; 2] = [
-            [0xb7, 0, 0, 0, 0xff, 0xff, 0xff, 0xff],
-            [0x95, 0, 0, 0, 0, 0, 0, 0],
-        ];
-        let license = c"GPL";
-        let mut attr = ProgLoad {
-            prog_type: BPF_PROG_TYPE_SCHED_CLS,
-            insn_cnt: 2,
-            insns: program.as_ptr().expose_provenance() as u64,
-            license: license.as_ptr().expose_provenance() as u64,
-            log_level: 0,
-            log_size: 0,
-            log_buf: 0,
-            kern_version: 0,
-            prog_flags: 0,
-        };
-        // SAFETY: `insns` points to as many instructions as `insn_cnt` says, `license` to a text
-        // that a NUL ends; both outlast the call, and the kernel only reads them. `log_buf` is
-        // null, and the log's size is 0.
-        unsafe { bpf_fd(BPF_PROG_LOAD, &mut attr) }.map(Self)
+        // r0 = -1; exit.
+        let program = [[0xb7, 0, 0, 0, 0xff, 0xff, 0xff, 0xff], EXIT];
+        load(BPF_PROG_TYPE_SCHED_CLS, &program).map(Self)
+    }
+
+    /// Loads one that takes a packet's address for a number, as following does.
+    pub(super) fn load_with_address() -> io::Result<Self> {
+        // w0 = w1; exit.
+        let program = [[0xbc, 0x10, 0, 0, 0, 0, 0, 0], EXIT];
+        load(BPF_PROG_TYPE_SCHED_CLS, &program).map(Self)
     }
 
     /// How the kernel refuses to attach it by TCX to an interface that doesn't exist: `ENODEV`
@@ -179,6 +180,49 @@ impl Classifier {
         unsafe { bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr) }?;
         Ok(info.jited_prog_len != 0)
     }
+}
+
+/// Attaches a program that reads the last of `arguments` arguments to a tracepoint, for a moment.
+/// `EINVAL` if it has fewer (`__bpf_probe_register`, kernel/trace/bpf_trace.c), `ENOENT` if there
+/// is no such tracepoint.
+pub(super) fn tracepoint(name: &CStr, arguments: u8) -> io::Result<()> {
+    // r0 = *(u64 *)(r1 + 8 * (arguments - 1)); r0 = 0; exit.
+    let program = [
+        [0x79, 0x10, 8 * arguments.saturating_sub(1), 0, 0, 0, 0, 0],
+        [0xb7, 0, 0, 0, 0, 0, 0, 0],
+        EXIT,
+    ];
+    let program = load(BPF_PROG_TYPE_RAW_TRACEPOINT, &program)?;
+    let mut attr = RawTracepointOpen {
+        name: name.as_ptr().expose_provenance() as u64,
+        prog_fd: raw(&program),
+        padding: 0,
+    };
+    // SAFETY: `name` points to a text that a NUL ends, which outlasts the call.
+    unsafe { bpf_fd(BPF_RAW_TRACEPOINT_OPEN, &mut attr) }.map(drop)
+}
+
+/// The instruction that ends a program.
+const EXIT: [u8; 8] = [0x95, 0, 0, 0, 0, 0, 0, 0];
+
+/// Loads a program (`struct bpf_insn`: opcode, registers, offset, immediate).
+fn load(kind: u32, program: &[[u8; 8]]) -> io::Result<OwnedFd> {
+    let license = c"GPL";
+    let mut attr = ProgLoad {
+        prog_type: kind,
+        insn_cnt: u32::try_from(program.len()).map_err(io::Error::other)?,
+        insns: program.as_ptr().expose_provenance() as u64,
+        license: license.as_ptr().expose_provenance() as u64,
+        log_level: 0,
+        log_size: 0,
+        log_buf: 0,
+        kern_version: 0,
+        prog_flags: 0,
+    };
+    // SAFETY: `insns` points to as many instructions as `insn_cnt` says, `license` to a text that
+    // a NUL ends; both outlast the call, and the kernel only reads them. `log_buf` is null, and
+    // the log's size is 0.
+    unsafe { bpf_fd(BPF_PROG_LOAD, &mut attr) }
 }
 
 fn raw(fd: &impl AsFd) -> u32 {

@@ -5,15 +5,18 @@ use std::collections::HashMap as StdHashMap;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, MapData, PerCpuHashMap, PerCpuValues};
 use aya::programs::links::LinkOrder;
+use aya::programs::raw_trace_point::RawTracePointLink;
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
 use aya::programs::{SchedClassifier, TcAttachType, TestRun as _, TestRunOptions};
 use aya::{Ebpf, EbpfLoader};
 use capture_common::counters::Counters;
 use capture_common::filter::{PORT_TABLE_LEN, PROTOCOL_TABLE_LEN};
 use capture_common::{LAYOUT_VERSION, names};
+use rustix::io::Errno;
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
-use super::error::KernelError;
+use super::error::{KernelError, errno};
+use super::layout::Layout;
 use super::log::{KernelLog, LogLevel};
 use super::ring::Ring;
 use crate::filter::Tables;
@@ -43,11 +46,30 @@ pub struct Setup {
     pub ring_bytes: u32,
     /// How much the kernel side says.
     pub log: LogLevel,
+    /// Whether records carry the packet's identity. Takes `CAP_PERFMON`, as do the next two; see
+    /// [`super::abilities::reads_kernel_memory`].
+    pub identity: bool,
+    /// Whether a packet that matched is followed beyond a translation. Without a filter every
+    /// packet matches by itself, so then it makes no difference.
+    pub follow: bool,
+    /// Whether the kernel side tells what else it knows; read by [`Kernel::events`].
+    pub events: bool,
+}
+
+impl Setup {
+    /// Whether there is anything to follow.
+    fn follows(&self) -> bool {
+        let options =
+            self.tables.address_options | self.tables.port_options | self.tables.protocol_options;
+        self.follow && options != 0
+    }
 }
 
 /// The loaded programs, with what they are attached to. Dropping it detaches them all.
 pub struct Kernel {
-    ebpf: Ebpf,
+    pub(super) ebpf: Ebpf,
+    pub(super) layout: Layout,
+    pub(super) tracepoints: Vec<RawTracePointLink>,
     ring_bytes: u32,
     counters: PerCpuHashMap<MapData, u32, CounterBytes>,
     links: StdHashMap<(u32, Direction), SchedClassifierLink>,
@@ -73,17 +95,45 @@ impl Kernel {
         let tables = &setup.tables;
         let log_level = setup.log.as_global();
         let wake_at = u64::from(setup.ring_bytes) / WAKE_FRACTION;
-        let mut ebpf = EbpfLoader::new()
+        // What isn't asked for isn't looked up.
+        let layout = if setup.follow || setup.events {
+            Layout::of_this_kernel()
+        } else {
+            Layout::nothing()
+        };
+        let follow = setup.follows();
+        let remember = follow || setup.events;
+        let conntrack = remember && layout.conntrack.is_ok();
+        let mut loader = EbpfLoader::new();
+        for (name, value) in &layout.globals {
+            loader.override_global(name, value, true);
+        }
+        // Their full sizes are the kernel side's own; unused, they shall take no memory.
+        for (name, used) in [
+            (names::PACKETS, remember),
+            (names::FLOWS, follow),
+            (names::TOLD, conntrack),
+        ] {
+            if !used {
+                loader.map_max_entries(name, 1);
+            }
+        }
+        let mut ebpf = loader
             .override_global(names::LAYOUT, &LAYOUT_VERSION, true)
             .override_global(names::ADDRESS_OPTIONS, &tables.address_options, true)
             .override_global(names::PORT_OPTIONS, &tables.port_options, true)
             .override_global(names::PROTOCOL_OPTIONS, &tables.protocol_options, true)
             .override_global(names::SNAPLEN, &setup.snaplen, true)
             .override_global(names::WAKE_AT, &wake_at, true)
+            .override_global(names::IDENTITY, &u8::from(setup.identity), true)
+            .override_global(names::REMEMBER, &u8::from(remember), true)
+            .override_global(names::FOLLOW, &u8::from(follow), true)
+            .override_global(names::CONNTRACK, &u8::from(conntrack), true)
             .override_global(aya_log::LEVEL, &log_level, false)
             .map_max_entries(names::RING, setup.ring_bytes)
             .map_max_entries(names::ADDRESSES_V4, entries(tables.addresses_v4.len()))
             .map_max_entries(names::ADDRESSES_V6, entries(tables.addresses_v6.len()))
+            .map_max_entries(names::EVENTS, EVENTS_BYTES)
             .load(OBJECT)
             .map_err(|error| KernelError::Load(Box::new(error)))?;
         fill(&mut ebpf, tables)?;
@@ -93,6 +143,8 @@ impl Kernel {
         let counters = counters.try_into().map_err(map_error(names::COUNTERS))?;
         let mut kernel = Self {
             ebpf,
+            layout,
+            tracepoints: Vec::new(),
             ring_bytes: setup.ring_bytes,
             counters,
             links: StdHashMap::new(),
@@ -171,10 +223,11 @@ impl Kernel {
         }
     }
 
-    /// Detaches from everywhere. When it returns no program runs any more: the kernel waits for
-    /// a grace period for each (`tcx_entry_sync`).
+    /// Detaches from everywhere, the tracepoints included. When it returns no program runs any
+    /// more: the kernel waits for a grace period for each (`tcx_entry_sync`).
     pub fn detach_all(&mut self) {
         self.links.clear();
+        self.tracepoints.clear();
     }
 
     /// An interface's counters, summed over the CPUs.
@@ -280,11 +333,29 @@ impl Kernel {
             .try_into()
             .map_err(|_| KernelError::Missing(name))?;
         if program.fd().is_err() {
-            program
-                .load()
-                .map_err(|error| KernelError::Load(Box::new(error)))?;
+            load(program)?;
         }
         Ok(program)
+    }
+}
+
+/// The events' ring: some thousand of them.
+pub(super) const EVENTS_BYTES: u32 = 1 << 18;
+
+/// How often a load that a signal cuts short is tried: libbpf's `PROG_LOAD_ATTEMPTS`.
+const LOAD_ATTEMPTS: u32 = 5;
+
+/// Loads a program. The verifier gives up when a signal is waiting for its thread (`do_check`,
+/// kernel/bpf/verifier.c), one that the process has no use for among them.
+fn load(program: &mut SchedClassifier) -> Result<(), KernelError> {
+    let mut attempt = 1;
+    loop {
+        match program.load() {
+            Err(error) if attempt < LOAD_ATTEMPTS && errno(&error) == Some(Errno::AGAIN) => {
+                attempt += 1;
+            }
+            result => return result.map_err(|error| KernelError::Load(Box::new(error))),
+        }
     }
 }
 
@@ -296,7 +367,7 @@ fn entries(prefixes: usize) -> u32 {
     u32::try_from(prefixes).unwrap_or(u32::MAX).max(1)
 }
 
-fn map_error<E>(map: &'static str) -> impl Fn(E) -> KernelError
+pub(super) fn map_error<E>(map: &'static str) -> impl Fn(E) -> KernelError
 where
     E: std::error::Error + Send + Sync + 'static,
 {

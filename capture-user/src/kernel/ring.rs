@@ -1,4 +1,4 @@
-//! The ring's user side: records are read where the kernel put them, and given back in batches.
+//! A ring's user side: records are read where the kernel put them, and given back in batches.
 //!
 //! aya's own reader gives each record back before the next, which costs a full barrier a packet
 //! and leaves no way to hold records in place while they are put in order. This one speaks the
@@ -67,6 +67,9 @@ pub struct Ring {
     producer: Mapping,
     page: usize,
     mask: u64,
+    /// Up to where the kernel side had come when we last looked. It writes its position with each
+    /// record, so looking costs a cache line brought over from another CPU.
+    known: u64,
     /// Up to where records were looked at.
     read: u64,
     /// Up to where they were given back.
@@ -108,12 +111,14 @@ impl Ring {
             producer,
             page,
             mask: u64::from(bytes) - 1,
+            known: 0,
             read: 0,
             released: 0,
             _map: map,
         };
         ring.read = ring.consumer_position().load(Ordering::Acquire);
         ring.released = ring.read;
+        ring.known = ring.read;
         Ok(ring)
     }
 
@@ -144,8 +149,13 @@ impl Ring {
 
     /// Steps to the next record, past those that the kernel side discarded.
     pub fn advance(&mut self) -> Next {
-        let producer = self.producer_position().load(Ordering::Acquire);
-        while self.read < producer {
+        loop {
+            if self.read >= self.known {
+                self.known = self.producer_position().load(Ordering::Acquire);
+                if self.read >= self.known {
+                    return Next::Empty;
+                }
+            }
             let word = self.length_word(self.read);
             if word & BUSY != 0 {
                 return Next::Busy;
@@ -157,7 +167,6 @@ impl Ring {
                 return Next::Record(position);
             }
         }
-        Next::Empty
     }
 
     /// The record at a position that [`Ring::advance`] gave and that wasn't released since: its
@@ -165,16 +174,20 @@ impl Ring {
     /// never writes.
     #[must_use]
     pub fn record(&self, position: u64) -> Option<(RecordHeader, &[u8])> {
+        let (header, frame) = RecordHeader::read_from_prefix(self.bytes(position)?).ok()?;
+        Some((header, frame.get(..header.captured_len as usize)?))
+    }
+
+    /// The bytes of the record at a position that [`Ring::advance`] gave and that wasn't released
+    /// since, whatever is in them.
+    pub(super) fn bytes(&self, position: u64) -> Option<&[u8]> {
         if position < self.released || position >= self.read {
             return None;
         }
         let len = self.length_word(position) & !(BUSY | DISCARD);
         // SAFETY: submitted and not yet released, so the kernel doesn't touch these `len` bytes;
         // they are contiguous, since the data is mapped twice and no record is larger than it.
-        let bytes =
-            unsafe { std::slice::from_raw_parts(self.at(position + HEADER_LEN), len as usize) };
-        let (header, frame) = RecordHeader::read_from_prefix(bytes).ok()?;
-        Some((header, frame.get(..header.captured_len as usize)?))
+        Some(unsafe { std::slice::from_raw_parts(self.at(position + HEADER_LEN), len as usize) })
     }
 
     /// Up to where [`Ring::advance`] has come.
@@ -198,6 +211,12 @@ impl Ring {
         self.producer_position()
             .load(Ordering::Relaxed)
             .saturating_sub(self.released)
+    }
+
+    /// Whether half of the ring's room is taken.
+    #[must_use]
+    pub fn is_half_full(&self) -> bool {
+        self.held() > self.mask / 2
     }
 
     /// Waits until the kernel side wakes us (enough is waiting) or the time is over, whichever is

@@ -24,6 +24,7 @@ fn everything() -> Findings {
         tcx: Some(refused(libc::ENODEV)),
         jited: Some(true),
         clock: Some("tsc".into()),
+        evidence: Evidence::all(),
     }
 }
 
@@ -37,6 +38,7 @@ fn nothing(privileges: Privileges, errno: i32) -> Findings {
         tcx: None,
         jited: None,
         clock: None,
+        evidence: Evidence::none(errno),
     }
 }
 
@@ -213,4 +215,60 @@ fn trying_it_out_gives_each_ability_once_and_a_remedy_for_what_is_missing() {
     for ability in abilities {
         assert_eq!(ability.available, ability.remedy.is_none(), "{ability:?}");
     }
+}
+
+#[test]
+fn a_kernel_before_the_reset_reasons_still_tells_of_resets() {
+    let evidence = Evidence {
+        reasons: refused(libc::EINVAL),
+        ..Evidence::all()
+    };
+    let findings = Findings {
+        evidence,
+        ..everything()
+    };
+    assert!(find(&findings, "reset-events").available);
+    let reasons = find(&findings, "reset-reasons");
+    assert!(!reasons.available && !reasons.required);
+    assert!(reasons.remedy.expect("a remedy").contains("6.10"));
+    assert!(suffice(&findings.abilities()));
+}
+
+#[test]
+fn without_perfmon_the_evidence_is_missing_for_that_reason() {
+    let privileges = Privileges {
+        perfmon: false,
+        ..root()
+    };
+    let findings = Findings {
+        privileges,
+        evidence: Evidence::none(libc::EPERM),
+        ..everything()
+    };
+    for name in [
+        "packet-identity",
+        "reset-events",
+        "reset-reasons",
+        "drop-reasons",
+        "conntrack-entries",
+    ] {
+        let ability = find(&findings, name);
+        assert_eq!(ability.why, "not permitted: CAP_PERFMON missing", "{name}");
+    }
+}
+
+#[test]
+fn a_kernel_without_type_information_is_told_apart_from_one_that_refuses() {
+    let evidence = Evidence {
+        resets: Err("no type information of this kernel".into()),
+        ..Evidence::all()
+    };
+    let findings = Findings {
+        evidence,
+        ..everything()
+    };
+    let resets = find(&findings, "reset-events");
+    assert_eq!(resets.why, "no type information of this kernel");
+    assert!(resets.remedy.expect("a remedy").contains("BTF"));
+    assert!(find(&findings, "packet-identity").available);
 }
