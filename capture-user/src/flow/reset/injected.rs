@@ -1,0 +1,47 @@
+//! Somebody between the two ends made it in its sender's name: a firewall, an intrusion
+//! prevention system, a censor, an attacker.
+//!
+//! One sign is never enough. A TTL may be off because the sender's stack has another one for
+//! resets; and a sender goes on after its own stack's reset when that answered a segment that
+//! belonged elsewhere (one that came to it untranslated, on another node).
+
+use super::cause::Finding;
+use super::packets::may_be_an_answer;
+use super::shape::{Signs, is_active, sent};
+use super::{Case, Cause, Confidence, Phase, reject};
+
+pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
+    if sent(case).is_some() {
+        return None;
+    }
+    let signs = Signs::of(case);
+    if case.sender.segments_after_reset > 0 {
+        // A socket that gave up is gone; an answer comes at once, or it is none.
+        let proved = signs.count() > 0 || is_active(&case.reset) || !may_be_an_answer(case);
+        return proved.then(|| goes_on(case).and(signs.clauses()));
+    }
+    let lively = matches!(case.phase, Phase::Established | Phase::Closing);
+    (lively && signs.count() >= 2)
+        .then(|| Finding::new(Cause::Injected, Confidence::Heuristic, []).and(signs.clauses()))
+}
+
+/// It was made on this machine and no socket of it did, so an honest answer is ruled out; a
+/// reject rule is, where dropped packets are told.
+pub(super) fn unheard(case: &Case<'_>) -> Option<Finding> {
+    let no_rule = case.environment.drops_told || !reject::like_netfilter(case);
+    (case.sender.segments_after_reset > 0 && no_rule && case.answered_dropped.is_none()).then(
+        || {
+            goes_on(case)
+                .and(["no socket of this kernel sent it".to_owned()])
+                .and(Signs::of(case).clauses())
+        },
+    )
+}
+
+fn goes_on(case: &Case<'_>) -> Finding {
+    let clause = match case.sender.segments_after_reset {
+        1 => "its sender sent another segment after it".to_owned(),
+        more => format!("its sender sent {more} segments more after it"),
+    };
+    Finding::new(Cause::Injected, Confidence::Packet, [&*clause])
+}
