@@ -1,0 +1,66 @@
+//! What is known besides the packets: from the kernel's tracepoints and from conntrack.
+
+use super::tuple::Tuple;
+
+/// One piece of evidence, with when it was true: nanoseconds on the sightings' clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// When.
+    pub time: u64,
+    /// What.
+    pub fact: Fact,
+}
+
+/// What happened, or is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// A socket of this machine sent a reset (`tcp:tcp_send_reset`), in whatever namespace.
+    ResetSent(KernelReset),
+    /// A socket of this machine received a reset (`tcp:tcp_receive_reset`).
+    ResetReceived(KernelReset),
+    /// The kernel dropped a packet that this capture had seen (`skb:kfree_skb`).
+    Dropped(Drop),
+    /// conntrack has, or had, an entry.
+    Conntrack(Mapping),
+}
+
+/// A reset that the kernel told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelReset {
+    /// The reset's own direction: its sender is the source.
+    pub tuple: Tuple,
+    /// Why it was sent (`enum sk_rst_reason`, since 6.10), by name as in the kernel without its
+    /// prefix: `NO_SOCKET`, `TCP_STATE`. `None` where the kernel gives none.
+    pub reason: Option<&'static str>,
+    /// The network namespace's inode number, 0 if not known.
+    pub netns: u32,
+}
+
+/// A packet that the kernel dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drop {
+    /// As [`super::sighting::Sighting::identity`].
+    pub identity: u64,
+    /// Why (`enum skb_drop_reason`, since 5.17), by name without its prefix: `NETFILTER_DROP`.
+    pub reason: Option<&'static str>,
+}
+
+/// An entry of conntrack, in one namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// The first packet's tuple, before any translation.
+    pub original: Tuple,
+    /// The tuple that replies have before they are translated back.
+    pub reply: Tuple,
+    /// Whether it is there, or has gone.
+    pub change: Change,
+}
+
+/// What became of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is there.
+    Present,
+    /// It was removed, by its timeout or by hand.
+    Removed,
+}

@@ -1,0 +1,352 @@
+//! The packets of the last moments, so that the next sighting of one can be told from a packet
+//! that only looks like it.
+//!
+//! A ring: the newest takes the oldest one's place. Nothing is ever removed; a packet is found
+//! through a chain of those whose fingerprints share a bucket, newest first, and a chain ends
+//! where it leaves the ring. The links lie apart from the packets: a search that finds nothing,
+//! as most do, reads only them. The ring grows, up to a bound, while its oldest packet is still
+//! needed.
+
+use std::num::NonZeroU64;
+
+use super::fingerprint::Fingerprint;
+use crate::packet::{Direction, InterfaceId};
+
+/// Hooks that one packet is followed over. A route with more of them is possible and rare: the
+/// packet then counts again.
+pub(super) const MAX_STOPS: usize = 6;
+
+/// How far down a chain of look-alikes to search.
+const MAX_SEARCH: usize = 64;
+
+/// How many packets the ring starts with.
+const SMALLEST: usize = 1024;
+
+/// No translation: [`Live::nat`].
+pub(super) const NO_NAT: u8 = u8::MAX;
+
+/// A hook: an interface and a direction, packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hook(u32);
+
+impl Hook {
+    /// No hook.
+    pub(super) const NONE: Self = Self(u32::MAX);
+
+    pub(super) const fn new(interface: InterfaceId, direction: Direction) -> Self {
+        Self(interface << 1 | matches!(direction, Direction::Out) as u32)
+    }
+
+    pub(super) const fn interface(self) -> InterfaceId {
+        self.0 >> 1
+    }
+
+    pub(super) const fn direction(self) -> Direction {
+        if self.0 & 1 == 0 {
+            Direction::In
+        } else {
+            Direction::Out
+        }
+    }
+}
+
+/// A flow's slot, and the flow's number to tell whether it still is that flow's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FlowRef {
+    pub(super) slot: u32,
+    pub(super) id: u64,
+}
+
+impl FlowRef {
+    /// No flow: flows are numbered from 1.
+    pub(super) const NONE: Self = Self {
+        slot: u32::MAX,
+        id: 0,
+    };
+}
+
+/// One packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Live {
+    /// When it was first seen: nanoseconds.
+    pub(super) first: u64,
+    pub(super) identity: Option<NonZeroU64>,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) flow: FlowRef,
+    /// Where it was seen.
+    pub(super) hooks: [Hook; MAX_STOPS],
+    /// When, in nanoseconds after the first; saturating.
+    pub(super) after: [u32; MAX_STOPS],
+    /// As which of its flow's tuples.
+    pub(super) legs: [u8; MAX_STOPS],
+    pub(super) stops: u8,
+    /// Which side of its flow sent it: 0 the client.
+    pub(super) from: u8,
+    /// Belongs to its flow, and isn't one of its packets: an ICMP error.
+    pub(super) about: bool,
+    /// A verdict on it is due or made.
+    pub(super) reset: bool,
+    /// The flow's translation to be told with it, as an index.
+    pub(super) nat: u8,
+    /// … at which of its stops.
+    pub(super) nat_stop: u8,
+}
+
+impl Live {
+    pub(super) fn new(
+        first: u64,
+        identity: Option<u64>,
+        fingerprint: Fingerprint,
+        hook: Hook,
+    ) -> Self {
+        let mut hooks = [Hook::NONE; MAX_STOPS];
+        hooks[0] = hook;
+        Self {
+            first,
+            identity: identity.and_then(NonZeroU64::new),
+            fingerprint,
+            flow: FlowRef::NONE,
+            hooks,
+            after: [0; MAX_STOPS],
+            legs: [0; MAX_STOPS],
+            stops: 1,
+            from: 0,
+            about: false,
+            reset: false,
+            nat: NO_NAT,
+            nat_stop: 0,
+        }
+    }
+
+    /// The stops so far.
+    pub(super) fn hooks(&self) -> &[Hook] {
+        &self.hooks[..usize::from(self.stops).clamp(1, MAX_STOPS)]
+    }
+
+    /// The index of the last stop.
+    pub(super) fn last_stop(&self) -> usize {
+        self.hooks().len() - 1
+    }
+
+    /// When it was last seen.
+    pub(super) fn last(&self) -> u64 {
+        self.time_at(self.last_stop())
+    }
+
+    /// When it was seen at a stop.
+    pub(super) fn time_at(&self, stop: usize) -> u64 {
+        self.first
+            .saturating_add(self.after.get(stop).copied().unwrap_or(0).into())
+    }
+
+    /// Takes one more stop; the caller has seen that there is room.
+    pub(super) fn stop(&mut self, hook: Hook, time: u64, leg: u8) -> usize {
+        let at = usize::from(self.stops).min(MAX_STOPS - 1);
+        self.hooks[at] = hook;
+        self.after[at] = u32::try_from(time.saturating_sub(self.first)).unwrap_or(u32::MAX);
+        self.legs[at] = leg;
+        self.stops = u8::try_from(at + 1).unwrap_or(u8::MAX);
+        at
+    }
+}
+
+/// A packet's place in its chain.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    /// The low bits of the next older packet's number. The ring is far smaller than 2^32.
+    older: u32,
+    /// The high bits of the fingerprint: the low ones are the bucket's.
+    tag: u32,
+}
+
+const fn tag(core: u64) -> u32 {
+    (core >> 32) as u32
+}
+
+/// The ring. Packets are numbered from 1: 0 is none.
+#[derive(Debug)]
+pub(super) struct Ring {
+    packets: Vec<Live>,
+    /// As many, in the same places.
+    links: Vec<Link>,
+    /// The low bits of the newest packet's number, for each bucket of fingerprints.
+    heads: Vec<u32>,
+    /// The number that the next packet gets.
+    next: u64,
+    /// The first number that the ring still held when it last grew.
+    floor: u64,
+    /// A power of two.
+    max: usize,
+    /// How long a packet is needed after it was first seen: nanoseconds.
+    keep: u64,
+}
+
+impl Ring {
+    /// `max` packets at most, rounded to a power of two.
+    pub(super) fn new(max: usize, keep: u64) -> Self {
+        let max = max.clamp(64, 1 << 24).next_power_of_two();
+        let size = SMALLEST.min(max);
+        Self {
+            packets: Vec::with_capacity(size),
+            links: vec![Link { older: 0, tag: 0 }; size],
+            heads: vec![0; size],
+            next: 1,
+            floor: 1,
+            max,
+            keep,
+        }
+    }
+
+    /// Takes a packet and returns its number.
+    pub(super) fn push(&mut self, live: Live) -> u64 {
+        let replaced = self.next.checked_sub(self.heads.len() as u64);
+        if self.heads.len() < self.max
+            && let Some(replaced) = replaced.and_then(|number| self.get(number))
+            && replaced.first.saturating_add(self.keep) > live.first
+        {
+            self.grow();
+        }
+        let number = self.next;
+        let place = self.place(number);
+        self.link(number, live.fingerprint.core);
+        if let Some(old) = self.packets.get_mut(place) {
+            *old = live;
+        } else {
+            // Filled in order at first, so this is its place.
+            self.packets.push(live);
+        }
+        self.next += 1;
+        number
+    }
+
+    /// Doubles it and links the packets again, each at its number modulo the new size.
+    fn grow(&mut self) {
+        let oldest = self.oldest();
+        let old = std::mem::take(&mut self.packets);
+        let mask = self.heads.len() - 1;
+        let size = self.heads.len() * 2;
+        self.heads.clear();
+        self.heads.resize(size, 0);
+        // Places without a packet hold any; `get` refuses their numbers.
+        self.packets = Vec::with_capacity(size);
+        self.packets.extend_from_slice(&old);
+        self.packets.extend_from_slice(&old);
+        self.floor = oldest;
+        self.links.resize(size, Link { older: 0, tag: 0 });
+        for number in oldest..self.next {
+            let live = old[(number - 1) as usize & mask];
+            self.link(number, live.fingerprint.core);
+            let place = self.place(number);
+            self.packets[place] = live;
+        }
+    }
+
+    /// Puts a packet at the head of its chain.
+    fn link(&mut self, number: u64, core: u64) {
+        let bucket = self.bucket(core);
+        let place = self.place(number);
+        self.links[place] = Link {
+            older: self.heads[bucket],
+            tag: tag(core),
+        };
+        // Truncation on purpose: see `number`.
+        self.heads[bucket] = number as u32;
+    }
+
+    fn oldest(&self) -> u64 {
+        self.next
+            .saturating_sub(self.packets.len() as u64)
+            .max(self.floor)
+    }
+
+    fn place(&self, number: u64) -> usize {
+        // The size is a power of two; truncation doesn't reach the bits that count.
+        (number - 1) as usize & (self.heads.len() - 1)
+    }
+
+    fn bucket(&self, core: u64) -> usize {
+        core as usize & (self.heads.len() - 1)
+    }
+
+    /// A packet, while it is remembered.
+    pub(super) fn get(&self, number: u64) -> Option<&Live> {
+        if number < self.oldest() || number >= self.next {
+            return None;
+        }
+        self.packets.get(self.place(number))
+    }
+
+    /// Likewise, to change it.
+    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Live> {
+        if number < self.oldest() || number >= self.next {
+            return None;
+        }
+        let place = self.place(number);
+        self.packets.get_mut(place)
+    }
+
+    /// The packet whose number ends in these 32 bits.
+    pub(super) fn number(&self, low: u32) -> u64 {
+        let newest = self.next.saturating_sub(1);
+        // The difference modulo 2^32: the ring is far smaller.
+        let back = (newest as u32).wrapping_sub(low);
+        newest.saturating_sub(u64::from(back))
+    }
+
+    /// The packets that may be this one, newest first.
+    pub(super) fn look_alikes(
+        &self,
+        fingerprint: Fingerprint,
+    ) -> impl Iterator<Item = (u64, &Live)> {
+        let oldest = self.oldest();
+        let mut before = self.next;
+        let mut at = self.heads[self.bucket(fingerprint.core)];
+        std::iter::from_fn(move || {
+            // An empty chain's end reads as a number far back, or as the next one.
+            let number = self.number(at);
+            if number < oldest || number >= before {
+                return None;
+            }
+            before = number;
+            let link = self.links[self.place(number)];
+            at = link.older;
+            Some((number, link.tag))
+        })
+        .take(MAX_SEARCH)
+        .filter(move |(_, found)| *found == tag(fingerprint.core))
+        .filter_map(|(number, _)| Some((number, self.get(number)?)))
+        .filter(move |(_, live)| live.fingerprint.agrees(fingerprint))
+    }
+
+    /// The first packet after `number` that had `identity` by `time`.
+    pub(super) fn reused(&self, number: u64, identity: u64, time: u64) -> bool {
+        (number + 1..self.next)
+            .map_while(|later| self.get(later))
+            .take_while(|live| live.first <= time)
+            .any(|live| live.identity == NonZeroU64::new(identity))
+    }
+
+    /// Those first seen at or after `since`, newest first.
+    pub(super) fn each_since(&mut self, since: u64, mut change: impl FnMut(&mut Live)) {
+        let oldest = self.oldest();
+        for number in (oldest..self.next).rev() {
+            let place = self.place(number);
+            let live = &mut self.packets[place];
+            if live.first < since {
+                return;
+            }
+            change(live);
+        }
+    }
+
+    /// How many packets there were.
+    pub(super) const fn count(&self) -> u64 {
+        self.next - 1
+    }
+
+    /// Room in use: packets.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.heads.len()
+    }
+}

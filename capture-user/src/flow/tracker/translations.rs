@@ -1,0 +1,291 @@
+//! Translations, as packets show them and as conntrack tells of them.
+
+use super::super::evidence::{Change, Mapping};
+use super::super::live::{FlowRef, Hook};
+use super::super::mappings;
+use super::super::nat::{Nat, NatEvidence, NatKind};
+use super::super::record::{NatRecord, Place, Record};
+use super::super::tuple::Tuple;
+use super::Tracker;
+use super::merging::knows_its_client;
+
+/// Translations of one flow. More are a loop, or a mapping that changes under an old flow.
+const MAX_NATS: usize = 6;
+
+impl Tracker {
+    /// A packet of `flow` had one leg at a hook and another at the next. Returns the translation,
+    /// if this packet is to tell of it.
+    pub(super) fn translated(
+        &mut self,
+        flow: FlowRef,
+        from: usize,
+        [(was, was_at), (is, is_at)]: [(u8, Hook); 2],
+        evidence: NatEvidence,
+        time: u64,
+    ) -> Option<u8> {
+        let found = self.table.get(flow)?;
+        let (was, is) = (self.table.leg(found, was), self.table.leg(found, is));
+        // A reply is translated back: that's the same translation.
+        let (before, after, seen) = if from == 0 {
+            (was, is, [was_at, is_at])
+        } else {
+            (is, was, [is_at, was_at])
+        };
+        let index = self.note_nat(flow, before, after, seen, evidence, time)?;
+        let nat = self
+            .table
+            .get_mut(flow)?
+            .more
+            .as_mut()?
+            .nats
+            .get_mut(index)?;
+        if nat.shown {
+            return None;
+        }
+        nat.shown = true;
+        u8::try_from(index).ok()
+    }
+
+    /// Notes a translation, or what more shows it. Returns its index.
+    fn note_nat(
+        &mut self,
+        flow: FlowRef,
+        before: Tuple,
+        after: Tuple,
+        seen: [Hook; 2],
+        evidence: NatEvidence,
+        time: u64,
+    ) -> Option<usize> {
+        let kind = NatKind::between(&before, &after)?;
+        let confirmed = self.confirmed(flow, &before, &after);
+        let flow = self.table.resolve(flow)?;
+        let more = self.table.more(flow)?;
+        let known = more
+            .nats
+            .iter()
+            .position(|nat| nat.before == before && nat.after == after);
+        if let Some(index) = known {
+            let nat = &mut more.nats[index];
+            nat.evidence |= evidence.bit();
+            if nat.seen[0] == Hook::NONE {
+                nat.seen = seen;
+            }
+            return Some(index);
+        }
+        // A translation of both ends may be undone, or done, one end at a time.
+        if let Some(whole) = more
+            .nats
+            .iter()
+            .position(|nat| is_within(&before, nat) && is_within(&after, nat))
+        {
+            return Some(whole);
+        }
+        if more.nats.len() >= MAX_NATS {
+            return None;
+        }
+        // Told once a kind: a mapping that is replaced under an old flow is in its record.
+        let told = more.nats.iter().any(|nat| nat.kind == kind);
+        more.nats.push(Nat {
+            time,
+            kind,
+            before,
+            after,
+            seen,
+            evidence: evidence.bit()
+                | if confirmed {
+                    NatEvidence::Conntrack.bit()
+                } else {
+                    0
+                },
+            shown: told,
+            told,
+        });
+        let index = more.nats.len() - 1;
+        if !told {
+            self.summary.count_nat(kind);
+            self.untold.push_back((time, flow));
+        }
+        Some(index)
+    }
+
+    /// Whether conntrack had told of this translation.
+    fn confirmed(&self, flow: FlowRef, before: &Tuple, after: &Tuple) -> bool {
+        let tells =
+            |mapping: &Mapping| mapping.original == *before && mapping.reply.reversed() == *after;
+        let flow = self.table.get(flow);
+        let known = flow.and_then(|flow| flow.more.as_ref()?.mapping.as_ref());
+        known.is_some_and(tells) || self.mappings.get(before).as_ref().is_some_and(tells)
+    }
+
+    /// conntrack has an entry.
+    pub(super) fn mapped(&mut self, time: u64, mapping: &Mapping) {
+        let after = mapping.reply.reversed();
+        if after != mapping.original {
+            self.summary.evidence_ignored += self.mappings.insert(mapping) as u64;
+        }
+        // Both sides of it may have flows of their own by now.
+        for tuple in [&mapping.original, &after] {
+            if let Some((flow, ..)) = self.table.find(tuple) {
+                self.apply(flow, mapping, time);
+            }
+        }
+    }
+
+    /// Tells a flow what conntrack has of it.
+    pub(super) fn apply(&mut self, flow: FlowRef, mapping: &Mapping, time: u64) {
+        let after = mapping.reply.reversed();
+        let translates = after != mapping.original;
+        let Some(more) = self.table.get_mut(flow).map(|flow| flow.more.as_ref()) else {
+            return;
+        };
+        // Entries of several namespaces can match: one that translates says more.
+        let better = more
+            .and_then(|more| more.mapping.as_ref())
+            .is_none_or(|known| {
+                translates || mappings::same(known, mapping) || known.change == Change::Removed
+            });
+        if !translates {
+            if better && let Some(more) = self.table.more(flow) {
+                let plain = |known: &Mapping| known.reply.reversed() == known.original;
+                if more.mapping.as_ref().is_none_or(plain) {
+                    more.mapping = Some(*mapping);
+                }
+            }
+            return;
+        }
+        if NatKind::between(&mapping.original, &after).is_none() {
+            return;
+        }
+        if !self.turn_to(flow, mapping) {
+            return;
+        }
+        let mut flow = flow;
+        for tuple in [mapping.original, after] {
+            match self.table.find(&tuple) {
+                Some((found, ..)) if Some(found) == self.table.resolve(flow) => {}
+                Some((other, ..)) => {
+                    if !self.are_one(flow, other, &tuple, false) {
+                        // Another flow uses it now: the entry is of another time.
+                        return;
+                    }
+                    self.merge(flow, other, &tuple, time);
+                }
+                None => {
+                    if self.table.bind(flow, tuple).is_none() {
+                        return;
+                    }
+                }
+            }
+            let Some(here) = self.table.resolve(flow) else {
+                return;
+            };
+            flow = here;
+        }
+        if let Some(more) = self.table.more(flow) {
+            more.mapping = Some(*mapping);
+            // Seen in two steps, told as one.
+            let first = more
+                .nats
+                .iter()
+                .position(|nat| nat.before == mapping.original && nat.after != after);
+            let last = more
+                .nats
+                .iter()
+                .position(|nat| nat.after == after && nat.before != mapping.original);
+            if let (Some(first), Some(last)) = (first, last) {
+                for index in [first, last] {
+                    more.nats[index].evidence |= NatEvidence::Conntrack.bit();
+                }
+                return;
+            }
+        }
+        let index = self.note_nat(
+            flow,
+            mapping.original,
+            after,
+            [Hook::NONE; 2],
+            NatEvidence::Conntrack,
+            time,
+        );
+        if let Some(index) = index
+            && let Some(found) = self.table.get_mut(flow)
+        {
+            let shown = found.nats().get(index).is_none_or(|nat| nat.shown);
+            found.to_show |= !shown;
+        }
+    }
+
+    /// Whether the entry's direction is the flow's, made so if its beginning wasn't seen.
+    fn turn_to(&mut self, flow: FlowRef, mapping: &Mapping) -> bool {
+        let after = mapping.reply.reversed();
+        let here = self.table.resolve(flow);
+        for tuple in [&mapping.original, &after] {
+            if let Some((found, _, from)) = self.table.find(tuple)
+                && Some(found) == here
+                && from == 1
+            {
+                if self.table.get(found).is_some_and(knows_its_client) {
+                    return false;
+                }
+                self.flip(found);
+                return true;
+            }
+        }
+        true
+    }
+
+    pub(super) fn nat_record(flow: u64, nat: &Nat) -> NatRecord {
+        NatRecord {
+            time: nat.time,
+            flow,
+            kind: nat.kind,
+            before: nat.before,
+            after: nat.after,
+            seen: nat
+                .seen
+                .iter()
+                .filter(|hook| **hook != Hook::NONE)
+                .map(|hook| Place {
+                    interface: hook.interface(),
+                    direction: hook.direction(),
+                })
+                .collect(),
+            evidence: nat.evidence().collect(),
+        }
+    }
+
+    /// Gives a translation's record out, once.
+    pub(super) fn tell_nat(&mut self, flow: FlowRef, index: usize) {
+        let Some(found) = self.table.get_mut(flow) else {
+            return;
+        };
+        let id = found.id;
+        let nat = found
+            .more
+            .as_mut()
+            .and_then(|more| more.nats.get_mut(index));
+        if let Some(nat) = nat
+            && !nat.told
+        {
+            nat.told = true;
+            if self.config.records {
+                let record = Self::nat_record(id, nat);
+                self.tell(Record::Nat(Box::new(record)));
+            }
+        }
+    }
+
+    /// Likewise, all of a flow's.
+    pub(super) fn tell_nats(&mut self, flow: FlowRef) {
+        let nats = self.table.get(flow).map_or(0, |flow| flow.nats().len());
+        for index in 0..nats {
+            self.tell_nat(flow, index);
+        }
+    }
+}
+
+/// Whether each end of a tuple is as it is before a translation or as it is behind it.
+fn is_within(tuple: &Tuple, nat: &Nat) -> bool {
+    [nat.before.source, nat.after.source].contains(&tuple.source)
+        && [nat.before.destination, nat.after.destination].contains(&tuple.destination)
+}
