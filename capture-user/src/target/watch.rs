@@ -90,7 +90,7 @@ impl Watch {
             match self.socket.recv_from_full().await {
                 Ok((datagram, sender)) if sender.port_number() == 0 => self.hear(&datagram),
                 Ok(_) => {} // not from the kernel
-                Err(error) if is_overrun(&error) => self.stale = true,
+                Err(error) if netlink::is_overrun(&error) => self.stale = true,
                 Err(error) => return Err(unwatchable(&error)),
             }
         }
@@ -117,7 +117,7 @@ impl Watch {
         loop {
             match self.socket.socket_ref().recv_from_full() {
                 Ok(_) => {}
-                Err(error) if is_overrun(&error) => {}
+                Err(error) if netlink::is_overrun(&error) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(unwatchable(&error)),
@@ -130,10 +130,6 @@ impl Watch {
         tracing::debug!("too much happened to the links at once: listed them anew");
         Ok(())
     }
-}
-
-fn is_overrun(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::ENOBUFS)
 }
 
 fn unwatchable(error: &io::Error) -> Error {

@@ -237,7 +237,7 @@ fn next_hops(mut bytes: &[u8]) -> impl Iterator<Item = u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::netlink::tests::attribute;
+    use crate::netlink::tests::attribute;
     use proptest::prelude::*;
 
     fn link_message(family: u8, arphrd: u16, flags: u32, attributes: &[Vec<u8>]) -> Vec<u8> {
