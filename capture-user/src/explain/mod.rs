@@ -1,0 +1,263 @@
+//! What a saved capture tells: the flow core over a file instead of a live node.
+//!
+//! - here: the file's packets as sightings, and what came of them, within bounds
+//! - `timeline`: the file's times as a clock that never goes back
+//! - `recorded`: the verdicts that were written into a file of ours, with more evidence than the
+//!   packets alone hold
+//! - [`report`]: the findings as text
+
+mod recorded;
+pub mod report;
+mod timeline;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io::Read;
+
+use crate::flow::record::{FlowRecord, NatRecord, Record, ResetRecord};
+use crate::flow::reset::Environment;
+use crate::flow::sighting::Sighting;
+use crate::flow::summary::Summary;
+use crate::flow::tracker::{Config, Interface, Tracker};
+use crate::packet::{Direction, InterfaceId};
+use crate::source::file::Reader;
+
+use self::recorded::Recorded;
+use self::timeline::Timeline;
+
+/// How often the tracker is told that time has passed: nanoseconds of the file's time.
+const TICK: u64 = 25_000_000;
+
+/// Within which bounds a file is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Flows remembered at a time.
+    pub max_flows: usize,
+    /// Flows kept for the report: the largest.
+    pub flows: usize,
+    /// Resets, and translations, kept for the report: the first.
+    pub events: usize,
+}
+
+/// What came of a file.
+#[derive(Debug)]
+pub struct Findings {
+    /// The wall-clock times of the first and the last packet: nanoseconds since the epoch.
+    pub span: Option<(u64, u64)>,
+    /// The largest flows by their bytes, the largest first.
+    pub flows: Vec<FlowRecord>,
+    /// Resets in the order of time.
+    pub resets: Vec<ResetRecord>,
+    /// Translations in the order of time.
+    pub translations: Vec<NatRecord>,
+    /// Resets and translations that weren't kept.
+    pub left_out: u64,
+    /// Counts of all.
+    pub summary: Summary,
+    timeline: Timeline,
+    names: Vec<Box<str>>,
+}
+
+impl Findings {
+    /// The wall-clock time of a record's time.
+    #[must_use]
+    pub fn wall(&self, time: u64) -> u64 {
+        self.timeline.wall(time)
+    }
+
+    /// An interface's name.
+    #[must_use]
+    pub fn interface(&self, id: InterfaceId) -> &str {
+        name(&self.names, id)
+    }
+}
+
+fn name(names: &[Box<str>], id: InterfaceId) -> &str {
+    names.get(id as usize).map_or("?", |name| name)
+}
+
+/// A flow by its size, so that the smallest of those kept is at hand.
+struct BySize(FlowRecord);
+
+impl BySize {
+    fn key(&self) -> (u64, Reverse<u64>) {
+        let [to_server, to_client] = self.0.bytes;
+        (to_server.saturating_add(to_client), Reverse(self.0.id))
+    }
+}
+
+impl PartialEq for BySize {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for BySize {}
+
+impl PartialOrd for BySize {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for BySize {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+/// Reads a file to its end. Each record is handed to `each` as a line of the flows file, if
+/// `lines` are wanted.
+///
+/// # Errors
+///
+/// What `each` gives.
+pub fn analyse<R: Read, E>(
+    reader: &mut Reader<R>,
+    bounds: Bounds,
+    lines: bool,
+    mut each: impl FnMut(&str) -> Result<(), E>,
+) -> Result<Findings, E> {
+    let mut tracker = Tracker::new(Config {
+        max_flows: bounds.max_flows,
+        // Nothing of the node that it was captured on is known here, its conntrack least of all.
+        max_mappings: 1,
+        environment: Environment::default(),
+        ..Config::default()
+    });
+    let mut kept = Kept::new(bounds);
+    let mut timeline = Timeline::default();
+    let mut recorded = Recorded::default();
+    let mut names: Vec<Box<str>> = Vec::new();
+    let mut span: Option<(u64, u64)> = None;
+    let (mut now, mut next_tick) = (0, 0);
+    let mut take =
+        |tracker: &mut Tracker, timeline: &Timeline, names: &[Box<str>], recorded: &Recorded| {
+            for mut record in tracker.take_records() {
+                recorded.amend(&mut record, |time| timeline.wall(time));
+                if lines {
+                    let line = record.to_json(|time| timeline.wall(time), |id| name(names, id));
+                    if let Ok(line) = line {
+                        each(&line)?;
+                    }
+                }
+                kept.take(record);
+            }
+            Ok(())
+        };
+    while let Some(packet) = reader.next() {
+        for interface in packet.interfaces.iter().skip(names.len()) {
+            let name: Box<str> = match &interface.name {
+                Some(name) => name.as_str().into(),
+                None => format!("interface {}", names.len()).into(),
+            };
+            names.push(name.clone());
+            tracker.add_interface(Interface {
+                name,
+                role: interface.role,
+            });
+        }
+        now = timeline.at(packet.time);
+        span = match span {
+            None => Some((packet.time, packet.time)),
+            Some((first, last)) => Some((first.min(packet.time), last.max(packet.time))),
+        };
+        if packet.has_options() {
+            for comment in packet.comments() {
+                recorded.note(packet.time, comment);
+            }
+        }
+        tracker.see(&Sighting {
+            time: now,
+            interface: packet.interface,
+            // Where the file doesn't say, it says nothing about the interface either: its role
+            // is unknown, and nothing is concluded from the direction.
+            direction: packet.direction.unwrap_or(Direction::In),
+            identity: packet.identity,
+            link: packet.link,
+            frame: packet.frame,
+            original_len: packet.original_len,
+            gso: packet.gso,
+        });
+        if now >= next_tick {
+            next_tick = now + TICK;
+            tracker.expire(now);
+            take(&mut tracker, &timeline, &names, &recorded)?;
+        }
+    }
+    tracker.finish(now);
+    take(&mut tracker, &timeline, &names, &recorded)?;
+    let summary = tracker.summary();
+    let (flows, mut resets, mut translations, left_out) = kept.finish();
+    resets.sort_by_key(|reset| (reset.time, reset.flow));
+    translations.sort_by_key(|nat| (nat.time, nat.flow));
+    Ok(Findings {
+        span,
+        flows,
+        resets,
+        translations,
+        left_out,
+        summary,
+        timeline,
+        names,
+    })
+}
+
+/// What is kept for the report.
+struct Kept {
+    bounds: Bounds,
+    flows: BinaryHeap<Reverse<BySize>>,
+    resets: Vec<ResetRecord>,
+    translations: Vec<NatRecord>,
+    left_out: u64,
+}
+
+impl Kept {
+    fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            flows: BinaryHeap::new(),
+            resets: Vec::new(),
+            translations: Vec::new(),
+            left_out: 0,
+        }
+    }
+
+    /// A flow holds its resets and translations as they are in the end, so what was told of them
+    /// on the way isn't kept.
+    fn take(&mut self, record: Record) {
+        let Record::Flow(mut flow) = record else {
+            return;
+        };
+        for reset in flow.resets.drain(..) {
+            if self.resets.len() < self.bounds.events {
+                self.resets.push(reset);
+            } else {
+                self.left_out += 1;
+            }
+        }
+        for nat in flow.nat.drain(..) {
+            if self.translations.len() < self.bounds.events {
+                self.translations.push(nat);
+            } else {
+                self.left_out += 1;
+            }
+        }
+        self.flows.push(Reverse(BySize(*flow)));
+        if self.flows.len() > self.bounds.flows {
+            self.flows.pop();
+        }
+    }
+
+    fn finish(self) -> (Vec<FlowRecord>, Vec<ResetRecord>, Vec<NatRecord>, u64) {
+        let flows = self.flows.into_sorted_vec();
+        let flows = flows
+            .into_iter()
+            .map(|Reverse(BySize(flow))| flow)
+            .collect();
+        (flows, self.resets, self.translations, self.left_out)
+    }
+}
+
+#[cfg(test)]
+mod tests;
