@@ -5,18 +5,27 @@
 //!
 //! - [`cli`]: what was typed, and what the program will do about it
 //! - [`error`]: what can go wrong, as the user is told of it
+//! - [`evidence`]: what is known besides the packets, from the node itself
+//! - [`explain`]: flows, translations and resets of a saved file
 //! - [`filter`]: the typed options as the tables that the kernel looks things up in
+//! - [`flow`]: flows, paths, translations and resets, without I/O
 //! - [`kernel`]: loading, attaching, the ring, abilities; the only place that knows aya
 //! - [`packet`]: one packet, as it is handed from the session to the sinks
 //! - [`session`]: one capture, wired together
 //! - [`sink`]: where packets end up
+//! - [`source`]: where packets come from besides the kernel: capture files
 //! - [`target`]: the node's interfaces, and which of them a capture is about
 
 pub mod cli;
 pub mod error;
+pub mod evidence;
+pub mod explain;
 pub mod filter;
+pub mod flow;
 pub mod kernel;
+mod netlink;
 pub mod packet;
 pub mod session;
 pub mod sink;
+pub mod source;
 pub mod target;

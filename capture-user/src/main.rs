@@ -17,6 +17,7 @@ fn main() -> ExitCode {
             set_up_diagnostics(args.verbosity());
             cli::capture::run(*args)
         }
+        Command::Explain(args) => cli::explain::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Interfaces(args) => cli::interfaces::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Doctor(args) => cli::doctor::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => cli::help::completions(shell).map(|()| ExitCode::SUCCESS),

@@ -77,6 +77,10 @@ pub struct Args {
     #[arg(long, value_name = "NAME|NUMBER[,…]", help_heading = "What to capture")]
     proto: Vec<String>,
 
+    /// Only what matches by itself: not the same packet or its replies beyond a translation
+    #[arg(long, help_heading = "What to capture")]
+    no_follow: bool,
+
     /// Bytes of each packet to keep; 0 means the default
     #[arg(short, long, value_name = "BYTES", default_value_t = u64::from(MAX_SNAPLEN), value_parser = values::size, help_heading = "What to capture")]
     snaplen: u64,
@@ -97,6 +101,15 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     write: Option<PathBuf>,
 
+    /// Write flows, resets and translations, one JSON object a line; - is standard output
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "no_track",
+        help_heading = "Output"
+    )]
+    flows: Option<PathBuf>,
+
     /// Print packets also when writing a file
     #[arg(long, help_heading = "Output", conflicts_with = "quiet")]
     print: bool,
@@ -116,6 +129,14 @@ pub struct Args {
     /// Memory for packets on their way from the kernel; rounded up to a power of two. Default 32M
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_RING, hide_default_value = true, value_parser = values::size, help_heading = "Resources")]
     ring_size: u64,
+
+    /// Flows remembered at a time; the longest idle ones are forgotten first
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = values::flows, help_heading = "Resources")]
+    max_flows: usize,
+
+    /// Packets only: no flows, translations or resets
+    #[arg(long, help_heading = "Resources")]
+    no_track: bool,
 
     /// Exit with status 3 if any matched packet was lost
     #[arg(long, help_heading = "Resources")]
@@ -156,6 +177,15 @@ impl Args {
                 "--print and `-w -` both want standard output: write to a file, or leave --print out",
             ));
         }
+        let flows_to_stdout = self
+            .flows
+            .as_ref()
+            .is_some_and(|path| path.as_os_str() == "-");
+        if flows_to_stdout && (to_stdout || self.print) {
+            return Err(Error::usage(
+                "--flows - wants standard output for itself: leave --print out, and write packets to a file",
+            ));
+        }
         let filter = Filter {
             hosts: values::addresses("--host", &self.host).map_err(Error::Usage)?,
             sources: values::addresses("--src", &self.src).map_err(Error::Usage)?,
@@ -184,8 +214,12 @@ impl Args {
                 size: self.size,
                 duration: self.duration,
             },
-            print: self.print || (self.write.is_none() && !self.quiet),
+            print: self.print || (self.write.is_none() && self.flows.is_none() && !self.quiet),
             write: self.write,
+            flows: self.flows,
+            track: !self.no_track,
+            follow: !self.no_follow && !self.no_track,
+            max_flows: self.max_flows,
             names: !self.numeric,
             verbosity: self.verbose,
             ring_bytes: ring_bytes(self.ring_size)?,

@@ -5,6 +5,7 @@
 
 pub mod capture;
 pub mod doctor;
+pub mod explain;
 pub mod help;
 pub mod interfaces;
 mod stdout;
@@ -36,6 +37,8 @@ pub struct Cli {
 pub enum Command {
     /// Capture on live interfaces
     Capture(Box<capture::Args>),
+    /// Explain a saved capture: its flows, resets and translations
+    Explain(explain::Args),
     /// Show what can be captured here
     Interfaces(interfaces::Args),
     /// Show what this kernel and these privileges allow

@@ -48,6 +48,16 @@ pub(super) fn positive(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Reads how many flows to remember.
+pub(super) fn flows(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(flows @ 1..=100_000_000) => Ok(flows),
+        _ => Err(format!(
+            "`{text}` is not a number of flows from 1 to 100000000"
+        )),
+    }
+}
+
 /// Reads a length of time: `90s`, `5m`, `1h30m`; a bare number is seconds, also `0.5`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let malformed =

@@ -96,6 +96,11 @@ impl Attached {
             .collect()
     }
 
+    /// How much the kernel side had to tell that found no room.
+    pub(super) fn events_lost(&self) -> u64 {
+        self.kernel.events_lost().unwrap_or_default()
+    }
+
     /// What was counted for no interface that is known.
     pub(super) fn stray(&self) -> Counters {
         self.read(0)

@@ -94,9 +94,15 @@ impl Clock {
         })
     }
 
-    /// The wall-clock time of a stamp, in nanoseconds since the epoch.
+    /// The wall-clock time of any stamp, however old, by the last measurement.
+    #[must_use]
+    pub fn at(&self, stamp: u64) -> u64 {
+        stamp.wrapping_add_signed(self.offset.nanoseconds)
+    }
+
+    /// The wall-clock time of the next packet's stamp, in nanoseconds since the epoch.
     pub fn wall(&mut self, stamp: u64) -> u64 {
-        let time = stamp.wrapping_add_signed(self.offset.nanoseconds);
+        let time = self.at(stamp);
         self.last = self.last.max(time);
         self.last
     }

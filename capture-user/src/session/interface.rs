@@ -1,7 +1,11 @@
 //! An interface of a capture, as the outputs know it.
 
+use crate::evidence::roles;
+use crate::flow::role::Role;
+use crate::flow::tracker;
 use crate::sink::pcapng::InterfaceDescription;
 use crate::target::links::{Framing, Link};
+use crate::target::name::printable;
 
 /// What a capture remembers of an interface from the moment it joins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,12 +18,14 @@ pub(super) struct Interface {
     pub(super) description: String,
     /// Its hardware address, where it has one.
     pub(super) mac: Option<[u8; 6]>,
+    /// What it stands for in the path of a packet.
+    pub(super) role: Role,
 }
 
 impl Interface {
     /// Describes a link.
     #[must_use]
-    pub(super) fn new(link: &Link) -> Self {
+    pub(super) fn new(link: &Link, role: Role) -> Self {
         let mut description = link.kind().name().to_owned();
         if let Some(peer) = &link.peer {
             description += &format!(", peer #{}", peer.index);
@@ -27,6 +33,7 @@ impl Interface {
                 description += &format!(" in netns {id}");
             }
         }
+        description += &format!(", role {}", roles::name(role));
         if link.framing == Framing::Bare {
             description += ", no link header";
         }
@@ -35,6 +42,15 @@ impl Interface {
             name: link.name.clone(),
             description,
             mac: link.mac.map(|mac| mac.0),
+            role,
+        }
+    }
+
+    /// The interface as the flow core knows it.
+    pub(super) fn tracked(&self) -> tracker::Interface {
+        tracker::Interface {
+            name: printable(&self.name).to_string().into(),
+            role: self.role,
         }
     }
 

@@ -5,12 +5,15 @@
 //!
 //! - [`plan`]: what to do; [`stop`]: why it ended; [`limits`]: when it must
 //! - `mover`: ring → [`order`] → [`limits`] → `outputs`
+//! - `tracking`: the flow core, driven by the mover; `summary`: what it found, for people
 //! - [`clock`], [`frame`], `interface`: a record's stamp, bytes and index as a file tells them
 //! - [`ledger`]: every packet accounted for; [`progress`], `status`: what is shown meanwhile
-//! - `start`: from a plan to everything attached and open; `attached`: the kernel side of it
+//! - `start`: from a plan to everything attached and open; `attached`: the kernel side of it,
+//!   `evidence`: what else is listened to
 
 mod attached;
 pub mod clock;
+mod evidence;
 pub mod frame;
 mod interface;
 pub mod ledger;
@@ -24,6 +27,8 @@ mod signals;
 mod start;
 mod status;
 pub mod stop;
+mod summary;
+mod tracking;
 
 use std::future::pending;
 use std::sync::Arc;
@@ -45,6 +50,10 @@ use self::signals::{Signal, Signals};
 use self::status::Status;
 use self::stop::StopReason;
 use crate::error::{Error, Result};
+use crate::evidence::conntrack::{Conntrack, ConntrackError};
+use crate::evidence::roles;
+use crate::flow::evidence::Evidence;
+use crate::flow::role::Role;
 use crate::kernel::log::KernelLog;
 use crate::target::links::Link;
 use crate::target::name::printable;
@@ -73,12 +82,25 @@ pub async fn run(plan: Plan) -> Result<Outcome> {
     start::start(plan).await?.run().await
 }
 
+/// The next piece of evidence from conntrack, if it is followed.
+async fn next_evidence(
+    conntrack: Option<&mut Conntrack>,
+) -> std::result::Result<Evidence, ConntrackError> {
+    match conntrack {
+        Some(conntrack) => conntrack.next().await,
+        None => pending().await,
+    }
+}
+
 /// A capture under way.
 struct Session {
     plan: Plan,
     attached: Attached,
     selection: Selection,
     watch: Watch,
+    /// The links as they were listed, and those that have appeared since.
+    links: Vec<Link>,
+    conntrack: Option<Conntrack>,
     signals: Signals,
     commands: Sender<Command>,
     events: UnboundedReceiver<Event>,
@@ -86,6 +108,7 @@ struct Session {
     progress: Arc<Progress>,
     status: Status,
     log: Option<KernelLog>,
+    events_lost: bool,
     /// When `--duration` is over.
     deadline: Option<Instant>,
 }
@@ -100,7 +123,7 @@ impl Session {
     async fn watch_over(&mut self) -> Option<StopReason> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let ticking = self.status.is_shown() || self.log.is_some();
+        let ticking = self.status.is_shown() || self.log.is_some() || self.plan.track;
         let mut watching = true;
         loop {
             let deadline = self.deadline;
@@ -140,6 +163,13 @@ impl Session {
                         self.status.say(&format!("nodecap: interfaces are no longer watched: {error}"));
                     }
                 },
+                evidence = next_evidence(self.conntrack.as_mut()) => match evidence {
+                    Ok(evidence) => self.command(Command::Learn(evidence)),
+                    Err(error) => {
+                        self.conntrack = None;
+                        self.status.say(&format!("nodecap: {error}"));
+                    }
+                },
                 _ = tick.tick(), if ticking => self.tick(),
             }
         }
@@ -153,6 +183,13 @@ impl Session {
     fn tick(&mut self) {
         if let Some(log) = &mut self.log {
             log.flush();
+        }
+        if self.plan.track && !self.events_lost && self.attached.events_lost() > 0 {
+            self.events_lost = true;
+            self.command(Command::EventsLost);
+            self.status.say(
+                "nodecap: the kernel told more than there was room for; verdicts rest on less from now on",
+            );
         }
         if self.status.is_shown() {
             let total = self.attached.total();
@@ -188,18 +225,33 @@ impl Session {
                 left == 0 && !self.selection.takes_later()
             }
             LinkEvent::Appeared(link) | LinkEvent::Changed(link) => {
-                if self.selection.takes(&link) && !self.attached.is_on(link.index) {
-                    self.join(&link);
+                if !self.attached.is_on(link.index) {
+                    if self.selection.takes(&link) {
+                        self.join(&link);
+                    } else if link.up {
+                        self.command(Command::Incomplete);
+                    }
                 }
                 false
             }
         }
     }
 
+    /// What a link stands for among those that there are now.
+    fn roles_with(&mut self, link: &Link) -> Role {
+        self.links.retain(|known| known.index != link.index);
+        self.links.push(link.clone());
+        roles::roles(&self.links)
+            .get(&link.index)
+            .copied()
+            .unwrap_or(Role::Unknown)
+    }
+
     /// Captures on one more interface.
     fn join(&mut self, link: &Link) {
+        let role = self.roles_with(link);
         // The mover is told first: it must know the interface when the first packet comes.
-        self.command(Command::Interface(Interface::new(link)));
+        self.command(Command::Interface(Interface::new(link, role)));
         match self.attached.join(link, &self.plan.directions) {
             Ok(()) => self.status.say(&format!(
                 "nodecap: listening on {} too",
@@ -271,6 +323,15 @@ impl Session {
             text += &ledger::ledger_lines(&moved.accounts, "past the end");
             if moved.late > 0 {
                 text += &format!("{} packets came too late to be put in order\n", moved.late);
+            }
+        }
+        if let Some(flows) = &moved.flows {
+            text += &summary::lines(flows);
+            if self.plan.verbosity > 0 && moved.hurried > 0 {
+                text += &format!(
+                    "{} packets were written before all about them could be known, since the ring was filling\n",
+                    moved.hurried
+                );
             }
         }
         self.status.say(text.trim_end());

@@ -3,7 +3,7 @@
 //! It takes orders from the session between two batches, and says when it can't or needn't go on.
 //! Nothing else touches the ring or the outputs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
@@ -21,7 +21,11 @@ use super::order::{Horizon, Order, Waiting};
 use super::outputs::{Outputs, Refusal};
 use super::progress::Progress;
 use super::stop::StopReason;
+use super::tracking::{HOLD, Tracking};
 use crate::error::Error;
+use crate::flow::evidence::Evidence;
+use crate::flow::summary::Summary;
+use crate::flow::tracker::Ticket;
 use crate::kernel::Ring;
 use crate::kernel::ring::Next;
 use crate::packet::{InterfaceId, Packet};
@@ -34,6 +38,8 @@ const POLL_BUSY: Duration = Duration::from_millis(1);
 /// How many records are put in order at once: bounds the memory for it, and how long an order
 /// waits.
 const BATCH: usize = 8_192;
+/// After how many packets the ring is given back while many are written at once.
+const RELEASE_EVERY: usize = 1_024;
 /// How long what was written may wait in a file's buffer.
 const FLUSH_AFTER: Duration = Duration::from_millis(500);
 
@@ -41,6 +47,12 @@ const FLUSH_AFTER: Duration = Duration::from_millis(500);
 pub(super) enum Command {
     /// Packets of one more interface may come.
     Interface(Interface),
+    /// Something was learned of the node's translations.
+    Learn(Evidence),
+    /// An interface came up that isn't captured: not everything is seen any more.
+    Incomplete,
+    /// The kernel side had more to tell than there was room for.
+    EventsLost,
     /// Write out what waits in buffers (USR2).
     Flush,
     /// Write what was stamped up to now, say [`Event::Enough`], and write nothing more. Why.
@@ -77,6 +89,10 @@ pub(super) struct Moved {
     pub(super) failure: Option<Error>,
     /// Records that came later than the order could wait.
     pub(super) late: u64,
+    /// Packets written before all that could be learned of them was, since the ring was filling.
+    pub(super) hurried: u64,
+    /// What was found out about flows, if anybody asked.
+    pub(super) flows: Option<Summary>,
 }
 
 /// An interface as the mover keeps it.
@@ -90,10 +106,19 @@ struct Seen {
     lost_before_next: u64,
 }
 
+/// A packet that was looked at, and waits for what may still be learned of it.
+struct Held {
+    waiting: Waiting,
+    ticket: Option<Ticket>,
+}
+
 /// The mover's belongings.
 pub(super) struct Mover {
     ring: Ring,
     order: Order,
+    /// In the order of time.
+    held: VecDeque<Held>,
+    tracking: Option<Tracking>,
     clock: Clock,
     gate: Gate,
     link: Link,
@@ -101,13 +126,14 @@ pub(super) struct Mover {
     assembler: Assembler,
     outputs: Outputs,
     interfaces: Vec<Seen>,
-    ids: HashMap<u32, InterfaceId, RandomState>,
+    ids: Ids,
     commands: Receiver<Command>,
     events: UnboundedSender<Event>,
     progress: Arc<Progress>,
     flushed: Instant,
     last_stamp: u64,
     late: u64,
+    hurried: u64,
     /// Why the session wants it to stop, and the stamp up to which packets are still written.
     stopping: Option<(StopReason, u64)>,
     /// Set once the capture has ended.
@@ -122,6 +148,7 @@ pub(super) struct Parts {
     pub(super) link: Link,
     pub(super) snaplen: u32,
     pub(super) outputs: Outputs,
+    pub(super) tracking: Option<Tracking>,
     pub(super) interfaces: Vec<Interface>,
     pub(super) commands: Receiver<Command>,
     pub(super) events: UnboundedSender<Event>,
@@ -135,6 +162,8 @@ impl Mover {
         let mut mover = Self {
             ring: parts.ring,
             order: Order::default(),
+            held: VecDeque::new(),
+            tracking: parts.tracking,
             clock: Clock::new(parts.offset),
             gate: parts.gate,
             link: parts.link,
@@ -142,13 +171,14 @@ impl Mover {
             assembler: Assembler::default(),
             outputs: parts.outputs,
             interfaces: Vec::new(),
-            ids: HashMap::default(),
+            ids: Ids::default(),
             commands: parts.commands,
             events: parts.events,
             progress: parts.progress,
             flushed: Instant::now(),
             last_stamp: 0,
             late: 0,
+            hurried: 0,
             stopping: None,
             ended: None,
             last: None,
@@ -169,7 +199,8 @@ impl Mover {
             }
             let horizon = self.collect();
             self.order.take(horizon, &mut ready);
-            self.write(&mut ready);
+            self.look_at(&mut ready);
+            self.write();
             self.release();
             self.flush_in_time();
             self.stop_when_due(horizon);
@@ -194,6 +225,21 @@ impl Mover {
         loop {
             match self.commands.try_recv() {
                 Ok(Command::Interface(interface)) => self.add(interface),
+                Ok(Command::Learn(evidence)) => {
+                    if let Some(tracking) = &mut self.tracking {
+                        tracking.learn(evidence);
+                    }
+                }
+                Ok(Command::Incomplete) => {
+                    if let Some(tracking) = &mut self.tracking {
+                        tracking.is_incomplete();
+                    }
+                }
+                Ok(Command::EventsLost) => {
+                    if let Some(tracking) = &mut self.tracking {
+                        tracking.lost_events();
+                    }
+                }
                 Ok(Command::Flush) => self.flush(),
                 Ok(Command::Stop(reason)) => {
                     self.stopping.get_or_insert((reason, clock::monotonic()));
@@ -220,7 +266,7 @@ impl Mover {
             return;
         };
         let reached = match horizon {
-            Horizon::EmptyAt(time) => time >= *stamp,
+            Horizon::EmptyAt(time) => time >= *stamp && self.held.is_empty(),
             Horizon::Unknown => false,
         };
         if (reached || self.last_stamp > *stamp)
@@ -233,6 +279,9 @@ impl Mover {
     fn remember(&mut self, interface: Interface) -> InterfaceId {
         let id = InterfaceId::try_from(self.interfaces.len()).unwrap_or(InterfaceId::MAX);
         self.ids.insert(interface.index, id);
+        if let Some(tracking) = &mut self.tracking {
+            tracking.add_interface(interface.tracked());
+        }
         self.interfaces.push(Seen {
             interface,
             since: self.clock.wall(clock::monotonic()),
@@ -271,7 +320,7 @@ impl Mover {
                         continue;
                     };
                     let (stamp, interface) = (header.ktime, header.interface);
-                    if !self.ids.contains_key(&interface) {
+                    if self.ids.get(interface).is_none() {
                         // It joined after the last look at the orders.
                         self.obey();
                     }
@@ -284,13 +333,51 @@ impl Mover {
         Horizon::Unknown
     }
 
-    /// Hands what is ready to the outputs, in order.
-    fn write(&mut self, ready: &mut Vec<Waiting>) {
+    /// Looks at packets in the order of time.
+    fn look_at(&mut self, ready: &mut Vec<Waiting>) {
         for waiting in ready.drain(..) {
+            let ticket = match (&mut self.tracking, self.ring.record(waiting.position)) {
+                (Some(tracking), Some((header, frame))) => self
+                    .ids
+                    .get(header.interface)
+                    .and_then(|id| tracking.see(id, &header, frame)),
+                _ => None,
+            };
+            self.held.push_back(Held { waiting, ticket });
+        }
+        // After the packets, so that what the kernel says of one finds it.
+        if let Some(tracking) = &mut self.tracking {
+            tracking.learn_from_kernel();
+        }
+    }
+
+    /// Hands those packets to the outputs that were held long enough.
+    fn write(&mut self) {
+        let now = clock::monotonic();
+        let hold = if self.tracking.is_some() { HOLD } else { 0 };
+        while let Some(held) = self.held.front() {
+            if now.saturating_sub(held.waiting.stamp) < hold {
+                // Better an early verdict than a lost packet.
+                if !self.ring.is_half_full() {
+                    break;
+                }
+                self.hurried += 1;
+            }
+            let Some(held) = self.held.pop_front() else {
+                break;
+            };
+            self.write_one(held);
             if self.ended.is_some() {
                 break;
             }
-            self.write_one(waiting);
+            if self.held.len().is_multiple_of(RELEASE_EVERY) {
+                self.release();
+            }
+        }
+        if let Some(tracking) = &mut self.tracking
+            && let Err(error) = tracking.go_on(now, &self.clock)
+        {
+            self.refuse(error.into());
         }
         self.progress.set_bytes(self.outputs.bytes());
         if let Err(refusal) = self.outputs.end_batch() {
@@ -298,12 +385,13 @@ impl Mover {
         }
     }
 
-    fn write_one(&mut self, waiting: Waiting) {
+    fn write_one(&mut self, held: Held) {
+        let waiting = held.waiting;
         let Some((header, bytes)) = self.ring.record(waiting.position) else {
             return;
         };
         // The session tells of an interface before its first packet can come.
-        let Some(id) = self.ids.get(&header.interface).copied() else {
+        let Some(id) = self.ids.get(header.interface) else {
             return;
         };
         if header.ktime < self.last_stamp {
@@ -328,10 +416,18 @@ impl Mover {
             lost_before: seen.lost_before_next,
             gso: frame::gso(&header),
         };
-        match self
-            .outputs
-            .packet(&packet, header.ktime, &seen.interface.name, &mut self.gate)
-        {
+        let annotations = match (held.ticket, &mut self.tracking) {
+            (Some(ticket), Some(tracking)) => Some(tracking.conclude(ticket)),
+            _ => None,
+        };
+        let written = self.outputs.packet(
+            &packet,
+            annotations.as_ref(),
+            header.ktime,
+            &seen.interface.name,
+            &mut self.gate,
+        );
+        match written {
             Ok(()) => {
                 seen.lost_before_next = 0;
                 self.progress.count_packet();
@@ -357,6 +453,7 @@ impl Mover {
             // What waits is past the end. Held in the ring it would fill it, and what the kernel
             // side then counts as lost would be no loss.
             self.order = Order::default();
+            self.held.clear();
             // Without a session there is nobody to tell.
             let _ = self.events.send(Event::Enough);
         }
@@ -364,17 +461,22 @@ impl Mover {
 
     /// Gives the ring back up to the first record that still waits.
     fn release(&mut self) {
-        let position = self
-            .order
-            .oldest_position()
-            .unwrap_or_else(|| self.ring.position());
-        self.ring.release(position);
+        // In the order of time, and so nearly in that of the ring.
+        let held = self.held.iter().map(|held| held.waiting.position).min();
+        let position = self.order.oldest_position().into_iter().chain(held).min();
+        self.ring
+            .release(position.unwrap_or_else(|| self.ring.position()));
     }
 
     fn flush(&mut self) {
         self.flushed = Instant::now();
         if let Err(refusal) = self.outputs.flush() {
             self.refuse(refusal);
+        }
+        if let Some(tracking) = &mut self.tracking
+            && let Err(error) = tracking.flush()
+        {
+            self.refuse(error.into());
         }
     }
 
@@ -384,7 +486,13 @@ impl Mover {
         }
     }
 
-    fn close(self, last: Final) -> Moved {
+    fn close(mut self, last: Final) -> Moved {
+        let flows = self.tracking.as_mut().map(|tracking| {
+            (
+                tracking.finish(clock::monotonic(), &self.clock),
+                tracking.summary(),
+            )
+        });
         let mut reason = self.ended.unwrap_or_else(|| {
             StopReason::Failure(Error::failure("closed without being told to stop"))
         });
@@ -411,7 +519,10 @@ impl Mover {
             };
             accounts.push(("unknown interface".to_owned(), account));
         }
-        let failure = match failure {
+        let (told, flows) = flows.map_or((Ok(()), None), |(told, summary)| {
+            (told.map(drop).map_err(Refusal::from), Some(summary))
+        });
+        let failure = match failure.and(told) {
             Err(Refusal::Failed(error)) => Some(error),
             Err(Refusal::Closed) => {
                 reason = StopReason::OutputClosed;
@@ -424,7 +535,35 @@ impl Mover {
             accounts,
             failure,
             late: self.late,
+            hurried: self.hurried,
+            flows,
         }
+    }
+}
+
+/// Ids by interface index. Packets of one interface come in a row, nearly always: the last answer
+/// is kept.
+#[derive(Default)]
+struct Ids {
+    all: HashMap<u32, InterfaceId, RandomState>,
+    last: Option<(u32, InterfaceId)>,
+}
+
+impl Ids {
+    fn insert(&mut self, index: u32, id: InterfaceId) {
+        self.last = None;
+        self.all.insert(index, id);
+    }
+
+    fn get(&mut self, index: u32) -> Option<InterfaceId> {
+        if let Some((last, id)) = self.last
+            && last == index
+        {
+            return Some(id);
+        }
+        let id = self.all.get(&index).copied()?;
+        self.last = Some((index, id));
+        Some(id)
     }
 }
 

@@ -5,6 +5,7 @@ use super::interface::Interface;
 use super::ledger::Account;
 use super::limits::{Gate, Limit};
 use crate::error::Error;
+use crate::flow;
 use crate::packet::Packet;
 use crate::sink::lines::Lines;
 use crate::sink::output::OutputError;
@@ -58,21 +59,27 @@ impl Outputs {
     pub(super) fn packet(
         &mut self,
         packet: &Packet<'_>,
+        known: Option<&flow::tracker::Annotations>,
         stamp: u64,
         interface: &str,
         gate: &mut Gate,
     ) -> Result<(), Refusal> {
         if let Some(file) = &mut self.file {
-            let annotations = Annotations::default();
+            let comments = known.map_or([].as_slice(), |known| &known.comments);
+            let comments: Vec<&str> = comments.iter().map(String::as_str).collect();
+            let annotations = Annotations {
+                comments: &comments,
+                packet_id: known.map(|known| known.packet_id),
+            };
             gate.admit(stamp, || file.would_be(packet, &annotations))
                 .map_err(Refusal::Limit)?;
             file.packet(packet, &annotations)?;
             if let Some(lines) = &mut self.lines {
-                lines.prepare(packet, interface);
+                lines.prepare(packet, interface, known);
                 lines.append()?;
             }
         } else if let Some(lines) = &mut self.lines {
-            lines.prepare(packet, interface);
+            lines.prepare(packet, interface, known);
             gate.admit(stamp, || lines.would_be())
                 .map_err(Refusal::Limit)?;
             lines.append()?;

@@ -22,6 +22,14 @@ pub struct Plan {
     pub limits: Limits,
     /// The capture file; `-` is standard output.
     pub write: Option<PathBuf>,
+    /// The flows file; `-` is standard output.
+    pub flows: Option<PathBuf>,
+    /// Whether flows, translations and resets are told.
+    pub track: bool,
+    /// Whether a matched packet is captured beyond a translation too, and its replies.
+    pub follow: bool,
+    /// Flows remembered at a time.
+    pub max_flows: usize,
     /// Whether packets are printed.
     pub print: bool,
     /// Addresses and ports by name.
@@ -45,6 +53,10 @@ impl Plan {
             snaplen: capture_common::record::MAX_SNAPLEN,
             limits: Limits::default(),
             write: Some(PathBuf::from("example.pcapng")),
+            flows: None,
+            track: true,
+            follow: true,
+            max_flows: 1_000_000,
             print: false,
             names: true,
             verbosity: 0,

@@ -7,7 +7,6 @@ use jiff::tz::TimeZone;
 use tokio::sync::{mpsc as async_mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::Session;
 use super::attached::Attached;
 use super::clock::{self, Offset};
 use super::frame::Link as LinkHeader;
@@ -19,9 +18,15 @@ use super::plan::Plan;
 use super::progress::Progress;
 use super::signals::Signals;
 use super::status::Status;
+use super::tracking::Tracking;
+use super::{Session, evidence};
 use crate::error::{Error, Result};
+use crate::evidence::roles;
+use crate::flow::role::Role;
 use crate::kernel::log::LogLevel;
+use crate::kernel::tracepoints::Told;
 use crate::kernel::{Kernel, Setup};
+use crate::sink::flows::OpenedFlows;
 use crate::sink::lines::Lines;
 use crate::sink::output::Opened;
 use crate::sink::pcapng::{
@@ -38,13 +43,15 @@ use crate::target::watch::Watch;
 pub(super) async fn start(plan: Plan) -> Result<Session> {
     // First, since a FIFO makes us wait for its reader, and signals must still end us then.
     let opened = plan.write.as_ref().map(Opened::open).transpose()?;
+    let flows = plan.flows.as_deref().map(OpenedFlows::open).transpose()?;
     let mut signals = Signals::catch()?;
     let status = Status::new(&plan);
     let (watch, links) = Watch::start().await?;
+    let roles = roles::roles(&links);
+    let role = |link: &Link| roles.get(&link.index).copied().unwrap_or(Role::Unknown);
     let mut selection = select(&plan, &links)?;
-    for note in &selection.notes {
-        status.say(&format!("nodecap: {note}"));
-    }
+    // Said once everything has begun: a capture that can't begin says just why.
+    let mut notes = std::mem::take(&mut selection.notes);
     let offset = Offset::measure();
     let header = link_header(&selection);
     let about = About::this_capture(&plan, offset);
@@ -56,18 +63,32 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
         plan.snaplen,
     );
     let filter = plan.filter.describe();
-    refuse_too_small_a_size(&plan, &about, frames, &selection.links, &filter)?;
+    let interfaces: Vec<_> = selection
+        .links
+        .iter()
+        .map(|link| Interface::new(link, role(link)))
+        .collect();
+    refuse_too_small_a_size(&plan, &about, frames, &interfaces, &filter)?;
 
+    let knows = plan.track && evidence::may_know(&mut notes);
     let mut kernel = Kernel::load(&Setup {
         tables: plan.filter.tables(),
         snaplen: plan.snaplen,
         ring_bytes: plan.ring_bytes,
         log: log_level(&plan),
+        identity: knows,
+        follow: knows && plan.follow,
+        events: knows,
     })?;
     let ring = kernel.ring()?;
     let log = match log_level(&plan) {
         LogLevel::Off => None,
         LogLevel::Debug => Some(kernel.log()?),
+    };
+    let (events, told) = if knows {
+        evidence::from_kernel(&mut kernel, &mut notes)?
+    } else {
+        (None, Told::default())
     };
     let mut attached = Attached::new(kernel);
     for link in &selection.links {
@@ -75,7 +96,7 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
             Ok(()) => {}
             // With a glob or `any` nobody asked for this very interface.
             Err(error) if error.is_gone() && selection.takes_later() => {
-                status.say(&format!("nodecap: {error}"));
+                notes.push(error.to_string());
             }
             Err(error) => return Err(error.into()),
         }
@@ -86,7 +107,6 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
         }
     }
 
-    let interfaces: Vec<_> = selection.links.iter().map(Interface::new).collect();
     let file = match opened {
         Some(opened) => Some(begin(opened, &about, frames, &interfaces, &filter)?),
         None => None,
@@ -101,6 +121,15 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
         lines,
         filter,
         counted: vec![0; interfaces.len()],
+    };
+
+    let (tracking, conntrack) = if plan.track {
+        let config = evidence::config(&plan, &links, &selection, &told);
+        let flows = flows.map(OpenedFlows::begin).transpose()?;
+        let conntrack = evidence::conntrack(&mut notes).await;
+        (Some(Tracking::new(config, events, flows)), conntrack)
+    } else {
+        (None, None)
     };
 
     let progress = Arc::new(Progress::default());
@@ -121,6 +150,7 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
         link: header,
         snaplen: plan.snaplen,
         outputs,
+        tracking,
         interfaces,
         commands: orders,
         events: tell,
@@ -134,17 +164,21 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
             let _ = done.send(mover.run());
         })
         .map_err(|error| Error::failure(format!("can't start a thread: {error}")))?;
+    for note in &notes {
+        status.say(&format!("nodecap: {note}"));
+    }
     status.say(&format!(
         "listening on {}, snapshot length {} bytes",
         names.join(", "),
         plan.snaplen
     ));
-    selection.notes.clear();
     Ok(Session {
         plan,
         attached,
         selection,
         watch,
+        links,
+        conntrack,
         signals,
         commands,
         events,
@@ -152,6 +186,7 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
         progress,
         status,
         log,
+        events_lost: false,
         deadline,
     })
 }
@@ -264,14 +299,13 @@ fn refuse_too_small_a_size(
     plan: &Plan,
     about: &About,
     frames: Frames,
-    links: &[Link],
+    interfaces: &[Interface],
     filter: &str,
 ) -> Result<()> {
     let (Some(size), Some(_)) = (plan.limits.size, &plan.write) else {
         return Ok(());
     };
-    let interfaces: Vec<_> = links.iter().map(Interface::new).collect();
-    let least = minimum_len(&about.section(), frames, &describe(&interfaces, filter))
+    let least = minimum_len(&about.section(), frames, &describe(interfaces, filter))
         .map_err(|error| Error::failure(error.to_string()))?;
     if size < least {
         return Err(Error::usage(format!(

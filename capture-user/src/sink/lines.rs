@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::output::{Descriptor, Opened, Output, OutputError};
 use super::text::Printer;
+use crate::flow::tracker::Annotations;
 use crate::packet::{InterfaceId, Packet};
 
 /// Prints packets to standard output.
@@ -30,7 +31,7 @@ impl Lines {
         let name = started.name().to_owned();
         Ok(Self {
             printer,
-            output: Output::new(name, descriptor, whole_lines),
+            output: Output::new(name, descriptor, super::whole_lines),
             prepared: Vec::new(),
             prepared_for: 0,
             waiting: VecDeque::new(),
@@ -38,11 +39,19 @@ impl Lines {
         })
     }
 
-    /// Makes a packet's text, so that its length is known. [`Lines::append`] takes it.
-    pub fn prepare(&mut self, packet: &Packet<'_>, interface: &str) {
+    /// Makes a packet's text, with what is known of it under it, so that its length is known.
+    /// [`Lines::append`] takes it.
+    pub fn prepare(&mut self, packet: &Packet<'_>, interface: &str, known: Option<&Annotations>) {
         self.prepared.clear();
         self.prepared_for = packet.interface;
         self.printer.line(packet, interface, &mut self.prepared);
+        for comment in known.into_iter().flat_map(|known| &known.comments) {
+            // What is for programs is in the file.
+            let sentence = comment.split(" [nodecap ").next().unwrap_or_default();
+            self.prepared.extend_from_slice(b"        ^ ");
+            self.prepared.extend_from_slice(sentence.as_bytes());
+            self.prepared.push(b'\n');
+        }
     }
 
     /// How long the output would be with the prepared text.
@@ -103,12 +112,4 @@ impl Lines {
             }
         }
     }
-}
-
-/// Up to the last newline.
-fn whole_lines(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |last| last + 1)
 }

@@ -120,6 +120,7 @@ impl Network {
              ip link set br0 up
              ip address add 192.0.2.1/24 dev {UPLINK}
              ip link set {UPLINK} up
+             ip route add default via {OUTSIDE}
              echo 1 > /proc/sys/net/ipv4/ip_forward
              nft add table ip demo
              nft 'add chain ip demo out {{ type nat hook postrouting priority srcnat; }}'

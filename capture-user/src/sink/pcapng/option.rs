@@ -26,6 +26,8 @@ pub(super) fn fitting(text: &str, taken: usize) -> &str {
 }
 
 /// Appends an option. The caller has made `value` fit: see [`fitting`].
+// Most values have a length that the caller knows: inlined, copying them is a store or two.
+#[inline]
 pub(super) fn put(out: &mut Vec<u8>, code: u16, value: &[u8]) {
     debug_assert!(value.len() <= VALUE_MAX);
     out.extend_from_slice(&code.to_le_bytes());

@@ -1,0 +1,90 @@
+//! What a session listens to besides packets, each as far as this node has it; what is missing is
+//! said at the start, with what that weakens.
+
+use std::collections::BTreeSet;
+
+use super::plan::Plan;
+use crate::error::Result;
+use crate::evidence::conntrack::{self, Conntrack};
+use crate::evidence::roles;
+use crate::evidence::sysctl::Sysctls;
+use crate::flow::reset::Environment;
+use crate::flow::tracker::Config;
+use crate::kernel::abilities::reads_kernel_memory;
+use crate::kernel::tracepoints::Told;
+use crate::kernel::{Events, Kernel};
+use crate::target::links::Link;
+use crate::target::select::Selection;
+
+/// Whether the kernel side may read kernel memory; says so if not.
+pub(super) fn may_know(notes: &mut Vec<String>) -> bool {
+    let may = reads_kernel_memory();
+    if !may {
+        notes.push(
+            "without CAP_PERFMON packets aren't recognised from hook to hook, nothing is \
+             followed, and no verdict rests on the kernel's word; run as root, or grant it"
+                .to_owned(),
+        );
+    }
+    may
+}
+
+/// Attaches to the kernel's tracepoints.
+pub(super) fn from_kernel(
+    kernel: &mut Kernel,
+    notes: &mut Vec<String>,
+) -> Result<(Option<Events>, Told)> {
+    let events = kernel.events()?;
+    let (attempts, told) = kernel.attach_tracepoints();
+    for attempt in attempts {
+        if let Err(error) = attempt.outcome {
+            notes.push(format!(
+                "{} tells nothing ({error}); verdicts rest on less",
+                attempt.name
+            ));
+        }
+    }
+    Ok((Some(events), told))
+}
+
+/// Follows conntrack, where it can be.
+pub(super) async fn conntrack(notes: &mut Vec<String>) -> Option<Conntrack> {
+    match Conntrack::start(conntrack::Options::default()).await {
+        Ok(conntrack) => Some(conntrack),
+        Err(error) => {
+            notes.push(error.to_string());
+            None
+        }
+    }
+}
+
+/// How the tracker is set, and what it is told that this capture can see.
+pub(super) fn config(plan: &Plan, links: &[Link], selection: &Selection, told: &Told) -> Config {
+    let captured: BTreeSet<_> = selection.links.iter().map(|link| link.index).collect();
+    let mut environment = Environment {
+        live: true,
+        resets_told: told.resets_sent,
+        reasons_told: told.reasons,
+        drops_told: told.drops,
+        // Under a filter a packet can come in by a name that doesn't match, and be seen only when
+        // it leaves by one that does: then it wasn't made here.
+        complete: plan.filter.is_empty()
+            && roles::is_complete(links, &captured, plan.directions.len() == 2),
+        netns: this_namespace(),
+        ..Environment::default()
+    };
+    Sysctls::read().fill(&mut environment);
+    Config {
+        max_flows: plan.max_flows,
+        environment,
+        ..Config::default()
+    }
+}
+
+/// The inode number of the network namespace that this thread is in; 0 if it can't be told.
+fn this_namespace() -> u32 {
+    rustix::fs::stat("/proc/thread-self/ns/net")
+        .ok()
+        .and_then(|stat| u32::try_from(stat.st_ino).ok())
+        .unwrap_or(0)
+}

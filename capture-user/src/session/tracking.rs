@@ -1,0 +1,148 @@
+//! The flow core as the mover drives it: records become sightings, the kernel's events become
+//! evidence, and what comes of them goes to the flows file.
+
+use capture_common::record::{RecordFlags, RecordHeader};
+
+use super::clock::Clock;
+use super::frame::{self, Link};
+use crate::flow::evidence::Evidence;
+use crate::flow::sighting::Sighting;
+use crate::flow::summary::Summary;
+use crate::flow::tracker::{Annotations, Config, Interface, Ticket, Tracker};
+use crate::kernel::Events;
+use crate::packet::InterfaceId;
+use crate::sink::flows::FlowsFile;
+use crate::sink::output::OutputError;
+
+/// How long a packet is held back for what may still be learned of it: its next sightings and the
+/// kernel's word on it. Nanoseconds. Between hooks packets take some 20 µs, a flow's first one
+/// 100 µs; a socket's answer is told within the same time.
+pub(super) const HOLD: u64 = 30_000_000;
+
+/// The tracker with its sources and its file.
+pub(super) struct Tracking {
+    tracker: Tracker,
+    events: Option<Events>,
+    flows: Option<FlowsFile>,
+}
+
+impl Tracking {
+    pub(super) fn new(config: Config, events: Option<Events>, flows: Option<FlowsFile>) -> Self {
+        let config = Config {
+            records: flows.is_some(),
+            ..config
+        };
+        Self {
+            tracker: Tracker::new(config),
+            events,
+            flows,
+        }
+    }
+
+    pub(super) fn add_interface(&mut self, interface: Interface) {
+        let names = &mut self.tracker.environment_mut().interfaces;
+        names.push(interface.name.to_string());
+        self.tracker.add_interface(interface);
+    }
+
+    /// Not everything is seen any more: from a packet that wasn't seen nothing follows.
+    pub(super) fn is_incomplete(&mut self) {
+        self.tracker.environment_mut().complete = false;
+    }
+
+    /// Events were lost: from one that isn't there nothing follows.
+    pub(super) fn lost_events(&mut self) {
+        let environment = self.tracker.environment_mut();
+        environment.resets_told = false;
+        environment.reasons_told = false;
+        environment.drops_told = false;
+    }
+
+    /// Takes evidence from elsewhere.
+    pub(super) fn learn(&mut self, evidence: Evidence) {
+        self.tracker.learn(evidence);
+    }
+
+    /// Takes what the kernel side has told since the last time.
+    pub(super) fn learn_from_kernel(&mut self) {
+        if let Some(events) = &mut self.events {
+            while let Some(evidence) = events.next_event() {
+                self.tracker.learn(evidence);
+            }
+        }
+    }
+
+    /// Takes a record, in the order of time.
+    pub(super) fn see(
+        &mut self,
+        interface: InterfaceId,
+        header: &RecordHeader,
+        frame: &[u8],
+    ) -> Option<Ticket> {
+        if header.lost > 0 {
+            self.is_incomplete();
+        }
+        self.tracker.see(&Sighting {
+            time: header.ktime,
+            interface,
+            direction: frame::direction(header),
+            identity: (header.identity != 0).then_some(header.identity),
+            link: if header.flags & RecordFlags::NO_LINK_HEADER == 0 {
+                Link::Ethernet
+            } else {
+                Link::Bare
+            },
+            frame,
+            original_len: header.wire_len,
+            gso: frame::gso(header),
+        })
+    }
+
+    /// What to write with a sighting.
+    pub(super) fn conclude(&mut self, ticket: Ticket) -> Annotations {
+        self.tracker.conclude(ticket)
+    }
+
+    /// Does what time brings, and writes what was found out.
+    pub(super) fn go_on(&mut self, now: u64, clock: &Clock) -> Result<(), OutputError> {
+        self.tracker.expire(now);
+        self.tell(clock)
+    }
+
+    /// The capture is over: tells everything.
+    pub(super) fn finish(&mut self, now: u64, clock: &Clock) -> Result<Summary, OutputError> {
+        self.tracker.finish(now);
+        self.tell(clock)?;
+        Ok(self.tracker.summary())
+    }
+
+    /// What came of it so far.
+    pub(super) fn summary(&self) -> Summary {
+        self.tracker.summary()
+    }
+
+    /// Writes out what waits in the flows file.
+    pub(super) fn flush(&mut self) -> Result<(), OutputError> {
+        match &mut self.flows {
+            Some(flows) => flows.flush(),
+            None => Ok(()),
+        }
+    }
+
+    fn tell(&mut self, clock: &Clock) -> Result<(), OutputError> {
+        let Some(flows) = &mut self.flows else {
+            return Ok(());
+        };
+        for record in self.tracker.take_records() {
+            let json = record.to_json(
+                |stamp| clock.at(stamp),
+                |interface| self.tracker.interface_name(interface),
+            );
+            match json {
+                Ok(json) => flows.line(&json)?,
+                Err(error) => tracing::error!("a flow record can't be written: {error}"),
+            }
+        }
+        flows.flush()
+    }
+}
