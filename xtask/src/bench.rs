@@ -20,6 +20,8 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
         "nodecap-tests",
         "--bin",
         "bench",
+        "--features",
+        "bench",
     ]);
     command::run(cargo.arg("--target-dir").arg(workspace::target("")))?;
     let bench = workspace::target("release/bench");

@@ -22,7 +22,8 @@ pub(crate) fn run() -> Result<()> {
     let warnings_are_errors = ["--", "-Dwarnings"];
     command::run(
         in_user_space("clippy")
-            .arg("--all-targets")
+            // The benchmark is behind a feature of its own.
+            .args(["--all-targets", "--features", "nodecap-tests/bench"])
             .args(warnings_are_errors),
     )?;
     kernel_clippy(&compiler)?;

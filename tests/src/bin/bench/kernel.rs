@@ -1,0 +1,217 @@
+//! What one run of the kernel side's program costs, by `BPF_PROG_TEST_RUN`: without an interface,
+//! without a process at the other end of the ring, on a packet that is in the CPU's cache.
+
+use aya::EbpfLoader;
+use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
+use capture_user::filter::Filter;
+use capture_user::kernel::log::LogLevel;
+use capture_user::kernel::ring::Next;
+use capture_user::kernel::{Kernel, Ring, Setup};
+use capture_user::packet::Direction;
+use capture_user::target::links::Framing;
+use lab::frames::{Flow, Frame};
+
+use crate::elf::{instruction, object};
+use crate::report::{Aim, Report, Row};
+use crate::{Failure, Scale, median};
+
+/// nodecap's own default.
+const RING_BYTES: u32 = 32 << 20;
+/// `BPF_PROG_TEST_RUN` sees the packet on the loopback interface.
+const LOOPBACK: u32 = 1;
+
+const UNMATCHED_AIM: Option<Aim> = Some(Aim::AtMost(20.0));
+const MATCHED_AIM: Option<Aim> = Some(Aim::AtMost(120.0));
+
+/// One thing to be measured.
+struct Case {
+    what: &'static str,
+    filter: Filter,
+    snaplen: u32,
+    packet: Frame,
+    aim: Option<Aim>,
+    /// Runs at once: so many that their records fit into the ring.
+    repeat: u32,
+}
+
+fn cases() -> Result<Vec<Case>, Failure> {
+    let four = Flow::new("198.51.100.2:40000", "203.0.113.2:9").udp(&[0x5a; 1_358]);
+    let six = Flow::new("[2001:db8:1::2]:40000", "[2001:db8:2::2]:9").udp(&[0x5a; 1_338]);
+    let host = Filter {
+        hosts: vec!["192.0.2.77/32".parse()?],
+        ..Filter::default()
+    };
+    let port = Filter {
+        ports: vec!["443".parse()?],
+        ..Filter::default()
+    };
+    let protocol = Filter {
+        protocols: vec!["tcp".parse()?],
+        ..Filter::default()
+    };
+    // The port is looked at last, so all three are looked at.
+    let all = Filter {
+        hosts: vec!["203.0.113.2/32".parse()?, "2001:db8:2::2/128".parse()?],
+        protocols: vec!["udp".parse()?],
+        ..port.clone()
+    };
+    let all_match = Filter {
+        ports: vec!["9".parse()?],
+        ..all.clone()
+    };
+    let unmatched = |what, filter, packet: &Frame| Case {
+        what,
+        filter,
+        snaplen: 96,
+        packet: packet.clone(),
+        aim: UNMATCHED_AIM,
+        repeat: 500_000,
+    };
+    let matched = |what, filter, snaplen, aim, repeat| Case {
+        what,
+        filter,
+        snaplen,
+        packet: four.clone(),
+        aim,
+        repeat,
+    };
+    Ok(vec![
+        unmatched("not matching --host", host, &four),
+        unmatched("not matching --port", port, &four),
+        unmatched("not matching --proto", protocol, &four),
+        unmatched("not matching all three, by the last", all.clone(), &four),
+        unmatched("not matching all three, by the last, IPv6", all, &six),
+        matched(
+            "matching, 96 bytes",
+            Filter::default(),
+            96,
+            MATCHED_AIM,
+            100_000,
+        ),
+        matched(
+            "matching all three options, 96 bytes",
+            all_match,
+            96,
+            MATCHED_AIM,
+            100_000,
+        ),
+        matched(
+            "matching, whole 1,400 bytes",
+            Filter::default(),
+            1_400,
+            None,
+            12_000,
+        ),
+    ])
+}
+
+/// A case with its program loaded.
+struct Bench {
+    case: Case,
+    kernel: Kernel,
+    ring: Ring,
+    nanoseconds: Vec<f64>,
+}
+
+/// Measures all cases, by turns.
+pub(crate) fn measure(scale: Scale, report: &mut Report) -> Result<(), Failure> {
+    let mut benches = Vec::new();
+    for case in cases()? {
+        let mut kernel = Kernel::load(&Setup {
+            tables: case.filter.tables(),
+            snaplen: case.snaplen,
+            ring_bytes: RING_BYTES,
+            log: LogLevel::Off,
+            identity: false,
+            follow: false,
+            events: false,
+        })?;
+        kernel.count_from_zero(LOOPBACK)?;
+        let ring = kernel.ring()?;
+        benches.push(Bench {
+            case,
+            kernel,
+            ring,
+            nanoseconds: Vec::new(),
+        });
+    }
+    let mut empty = Empty::load()?;
+    let mut harness = Vec::new();
+    for _ in 0..scale.kernel_runs() {
+        harness.push(empty.run(&benches[0].case.packet)?);
+        for bench in &mut benches {
+            bench.run()?;
+        }
+    }
+    let harness = median(&harness);
+    report.add(Row::cost("an empty program", harness));
+    for bench in benches {
+        bench.check(scale)?;
+        let row = Row::cost(bench.case.what, median(&bench.nanoseconds));
+        report.add(Row {
+            aim: bench.case.aim,
+            ..row
+        });
+    }
+    Ok(())
+}
+
+impl Bench {
+    fn run(&mut self) -> Result<(), Failure> {
+        let Case { packet, repeat, .. } = &self.case;
+        let run = self
+            .kernel
+            .test_run(Direction::In, Framing::Ethernet, packet, *repeat)?;
+        self.nanoseconds.push(run.nanoseconds as f64);
+        // So that the ring never is full.
+        while self.ring.advance() != Next::Empty {}
+        self.ring.release(self.ring.position());
+        Ok(())
+    }
+
+    /// Whether it was what it says that was measured.
+    fn check(&self, scale: Scale) -> Result<(), Failure> {
+        let counters = self.kernel.counters(LOOPBACK)?;
+        let runs = u64::from(self.case.repeat) * scale.kernel_runs() as u64;
+        let matched = if self.case.what.starts_with("matching") {
+            runs
+        } else {
+            0
+        };
+        if (counters.matched, counters.recorded) != (matched, matched) {
+            let what = self.case.what;
+            return Err(format!("{what}: of {runs} runs {counters:?}").into());
+        }
+        Ok(())
+    }
+}
+
+/// The program that does nothing: what `BPF_PROG_TEST_RUN` itself costs.
+struct Empty(aya::Ebpf);
+
+impl Empty {
+    fn load() -> Result<Self, Failure> {
+        // r0 = TC_ACT_UNSPEC; exit
+        let code = [
+            instruction(0xb7, 0, 0, 0, -1),
+            instruction(0x95, 0, 0, 0, 0),
+        ];
+        let mut empty = Self(EbpfLoader::new().load(&object("classifier", "empty", &code))?);
+        empty.program()?.load()?;
+        Ok(empty)
+    }
+
+    fn program(&mut self) -> Result<&mut SchedClassifier, Failure> {
+        let program = self.0.program_mut("empty").ok_or("no such program")?;
+        Ok(program.try_into()?)
+    }
+
+    fn run(&mut self, packet: &[u8]) -> Result<f64, Failure> {
+        let run = self.program()?.test_run(TestRunOptions {
+            data_in: Some(packet),
+            repeat: 1_000_000,
+            ..TestRunOptions::new()
+        })?;
+        Ok(run.duration.as_nanos() as f64)
+    }
+}

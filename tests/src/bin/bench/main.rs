@@ -1,0 +1,226 @@
+//! `cargo xtask bench`: nodecap measured beside tcpdump, on this machine, in this minute.
+//!
+//! Every comparison is made by turns within one run and given as a median, because machines differ
+//! and minutes too: the ratios are what to look at. docs/performance.md says more on the method.
+//!
+//! - [`kernel`]: the kernel side's program alone
+//! - [`path`]: what a capture adds to the packet's path, and its own CPU time
+//! - [`lossless`]: how much a capture can follow
+//! - [`router`], [`generator`], [`capture`]: where and by what that is measured
+//! - [`report`]: the table
+//!
+//! Whatever happens, nothing is left behind: the networks and the files in memory are in
+//! namespaces that end with this process.
+
+mod capture;
+mod elf;
+mod generator;
+mod kernel;
+mod lossless;
+mod path;
+mod report;
+mod router;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use clap::Parser;
+
+use crate::capture::Tool;
+use crate::generator::Pace;
+use crate::report::Report;
+use crate::router::Router;
+
+/// Why it can't be measured.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Where packets are made and forwarded.
+const GENERATOR_CPU: usize = 0;
+/// Where the process that captures them runs.
+const CAPTURE_CPU: usize = 1;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask bench", about = "Measures nodecap beside tcpdump")]
+struct Arguments {
+    /// Fewer and shorter runs: to see that it works, not to quote
+    #[arg(long)]
+    quick: bool,
+    /// Also writes the figures to FILE, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Compares with another nodecap binary instead of tcpdump: what did a change bring?
+    #[arg(long, value_name = "BINARY")]
+    against: Option<PathBuf>,
+    /// Only these parts
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "PART,…")]
+    only: Vec<Part>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// The kernel side's program alone
+    Kernel,
+    /// The packet's path, and the process's CPU time for a packet
+    Path,
+    /// The process's CPU time where little happens
+    Waiting,
+    /// The highest rate without loss
+    Lossless,
+}
+
+/// How thoroughly it is measured.
+#[derive(Clone, Copy, Debug)]
+enum Scale {
+    Quick,
+    Full,
+}
+
+impl Scale {
+    fn kernel_runs(self) -> usize {
+        match self {
+            Self::Quick => 5,
+            Self::Full => 41,
+        }
+    }
+
+    fn path_rounds(self) -> usize {
+        match self {
+            Self::Quick => 3,
+            Self::Full => 7,
+        }
+    }
+
+    fn path_packets(self, pace: Pace) -> u64 {
+        match (self, pace) {
+            (Self::Quick, Pace::PerSecond(_)) => 100_000,
+            (Self::Full, Pace::PerSecond(_)) => 200_000,
+            (Self::Quick, Pace::FullSpeed) => 500_000,
+            (Self::Full, Pace::FullSpeed) => 2_000_000,
+        }
+    }
+
+    fn waiting_seconds(self) -> u64 {
+        match self {
+            Self::Quick => 1,
+            Self::Full => 5,
+        }
+    }
+
+    fn lossless_seconds(self) -> f64 {
+        match self {
+            Self::Quick => 0.5,
+            Self::Full => 2.0,
+        }
+    }
+
+    /// Packets a second, ascending.
+    fn rates(self) -> &'static [u64] {
+        match self {
+            Self::Quick => &[100_000, 300_000, 600_000],
+            Self::Full => &[
+                50_000, 100_000, 150_000, 200_000, 300_000, 400_000, 500_000, 600_000, 700_000,
+                800_000, 1_000_000,
+            ],
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let scale = if arguments.quick {
+        Scale::Quick
+    } else {
+        Scale::Full
+    };
+    let wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
+    let cpus = std::thread::available_parallelism()?.get();
+    if cpus <= CAPTURE_CPU {
+        return Err("this takes two CPUs: one sends, the other captures".into());
+    }
+    let mut report = Report::default();
+    report.circumstances = circumstances(cpus)?;
+    if wanted(Part::Kernel) {
+        progress("the kernel side's program alone");
+        report.section("kernel side, one run by BPF_PROG_TEST_RUN");
+        kernel::measure(scale, &mut report)?;
+    }
+    let router = Router::new()?;
+    let other = match &arguments.against {
+        Some(binary) => Tool::OtherNodecap(fs::canonicalize(binary)?),
+        None => Tool::Tcpdump,
+    };
+    report.other = other.to_string();
+    if wanted(Part::Path) {
+        report.section("forwarded packets, 96 bytes of each to a file in memory");
+        path::measure(scale, &router, &other, &mut report)?;
+    }
+    if wanted(Part::Waiting) {
+        report.section("little to do, 96 bytes");
+        path::measure_waiting(scale, &router, &other, &mut report)?;
+    }
+    if wanted(Part::Lossless) {
+        report.section("without loss, to a file in memory");
+        lossless::measure(scale, &router, &other, &mut report)?;
+    }
+    report.circumstances.push(("load at the end", load()?));
+    print!("{report}");
+    if let Some(file) = &arguments.json {
+        fs::write(file, format!("{:#}\n", report.json()))
+            .map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    Ok(())
+}
+
+fn circumstances(cpus: usize) -> Result<Vec<(&'static str, String)>, Failure> {
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let version = |command: &mut Command| {
+        let output = lab::tool::run(command.arg("--version"));
+        // nodecap answers on standard output, tcpdump on standard error on some systems.
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        said.lines().next().unwrap_or_default().to_owned()
+    };
+    Ok(vec![
+        ("CPUs", cpus.to_string()),
+        ("kernel", kernel.trim().to_owned()),
+        (
+            "nodecap",
+            version(&mut Command::new(lab::nodecap::binary())),
+        ),
+        (
+            "tcpdump",
+            version(&mut Command::new(lab::tool::path("tcpdump"))),
+        ),
+        ("load at the start", load()?),
+    ])
+}
+
+/// The load average of the last minute: above one or so the machine has other things to do, and
+/// the figures tell less.
+fn load() -> Result<String, Failure> {
+    let load = fs::read_to_string("/proc/loadavg")?;
+    Ok(load.split(' ').next().unwrap_or_default().to_owned())
+}
+
+/// Says what is being done. Standard output is for the table.
+fn progress(what: &str) {
+    eprintln!("bench: {what}");
+}
+
+/// The middle of these figures.
+fn median(figures: &[f64]) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}

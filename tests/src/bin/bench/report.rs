@@ -1,0 +1,247 @@
+//! What was measured, for people and for programs.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+/// What a figure should be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Aim {
+    /// Ours, at the most.
+    AtMost(f64),
+    /// Ours divided by the other's, at the most.
+    RatioAtMost(f64),
+    /// Ours, no less than the other's.
+    NoLess,
+}
+
+impl fmt::Display for Aim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtMost(most) => write!(f, "≤ {most}"),
+            Self::RatioAtMost(most) => write!(f, "≤ {most:.2} of it"),
+            Self::NoLess => f.write_str("≥ it"),
+        }
+    }
+}
+
+/// One figure.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Row {
+    pub(crate) what: String,
+    pub(crate) unit: &'static str,
+    pub(crate) ours: Option<f64>,
+    pub(crate) other: Option<f64>,
+    pub(crate) aim: Option<Aim>,
+}
+
+impl Row {
+    /// Nanoseconds, without a counterpart.
+    pub(crate) fn cost(what: &str, nanoseconds: f64) -> Self {
+        Self {
+            what: what.to_owned(),
+            unit: "ns",
+            ours: Some(nanoseconds),
+            ..Self::default()
+        }
+    }
+
+    /// Ours divided by the other's.
+    pub(crate) fn ratio(&self) -> Option<f64> {
+        Some(self.ours? / self.other.filter(|theirs| *theirs > 0.0)?)
+    }
+
+    /// Whether it is what it should be.
+    pub(crate) fn is_met(&self) -> Option<bool> {
+        Some(match self.aim? {
+            Aim::AtMost(most) => self.ours? <= most,
+            Aim::RatioAtMost(most) => self.ratio()? <= most,
+            Aim::NoLess => self.ours? >= self.other?,
+        })
+    }
+}
+
+/// All figures, in the order in which they were measured.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// What they were measured on, name and value.
+    pub(crate) circumstances: Vec<(&'static str, String)>,
+    /// What nodecap is compared with.
+    pub(crate) other: String,
+    sections: Vec<(&'static str, Vec<Row>)>,
+}
+
+impl Report {
+    /// Starts a group of figures.
+    pub(crate) fn section(&mut self, title: &'static str) {
+        self.sections.push((title, Vec::new()));
+    }
+
+    /// Adds a figure to the group.
+    pub(crate) fn add(&mut self, row: Row) {
+        if self.sections.is_empty() {
+            self.section("");
+        }
+        if let Some((_, rows)) = self.sections.last_mut() {
+            rows.push(row);
+        }
+    }
+
+    /// The same for programs.
+    pub(crate) fn json(&self) -> Value {
+        let circumstances: Value = self
+            .circumstances
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str())))
+            .collect::<serde_json::Map<_, _>>()
+            .into();
+        let rows: Vec<_> = self
+            .sections
+            .iter()
+            .flat_map(|(section, rows)| rows.iter().map(move |row| (section, row)))
+            .map(|(section, row)| {
+                json!({
+                    "section": section,
+                    "what": row.what,
+                    "unit": row.unit,
+                    "nodecap": row.ours,
+                    &self.other: row.other,
+                    "ratio": row.ratio(),
+                    "aim": row.aim.map(|aim| aim.to_string()),
+                    "met": row.is_met(),
+                })
+            })
+            .collect();
+        json!({ "schema": 1, "circumstances": circumstances, "rows": rows })
+    }
+}
+
+impl fmt::Display for Report {
+    /// A table in Markdown, readable as it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in &self.circumstances {
+            writeln!(f, "{name}: {value}")?;
+        }
+        for (title, rows) in &self.sections {
+            writeln!(f)?;
+            write(f, title, &self.other, rows)?;
+        }
+        Ok(())
+    }
+}
+
+fn write(f: &mut fmt::Formatter<'_>, title: &str, other: &str, rows: &[Row]) -> fmt::Result {
+    let heads = [title, "unit", "nodecap", other, "ratio", "aim", "met"];
+    let mut lines = vec![heads.map(str::to_owned)];
+    for row in rows {
+        lines.push([
+            row.what.clone(),
+            row.unit.to_owned(),
+            figure(row.ours),
+            figure(row.other),
+            row.ratio()
+                .map(|ratio| format!("{ratio:.2}"))
+                .unwrap_or_default(),
+            row.aim.map(|aim| aim.to_string()).unwrap_or_default(),
+            match row.is_met() {
+                Some(true) => "yes".to_owned(),
+                Some(false) => "NO".to_owned(),
+                None => String::new(),
+            },
+        ]);
+    }
+    let widths: [usize; 7] = std::array::from_fn(|column| {
+        let width = |line: &[String; 7]| line[column].chars().count();
+        lines.iter().map(width).max().unwrap_or(0).max(3)
+    });
+    // Numbers stand to the right.
+    let is_number = |column| (2..=4).contains(&column);
+    for (number, line) in lines.iter().enumerate() {
+        f.write_str("|")?;
+        for (column, (text, width)) in line.iter().zip(widths).enumerate() {
+            if is_number(column) {
+                write!(f, " {text:>width$} |")?;
+            } else {
+                write!(f, " {text:<width$} |")?;
+            }
+        }
+        writeln!(f)?;
+        if number == 0 {
+            f.write_str("|")?;
+            for (column, width) in widths.into_iter().enumerate() {
+                let end = if is_number(column) { ":" } else { "-" };
+                write!(f, " {}{end} |", "-".repeat(width - 1))?;
+            }
+            writeln!(f)?;
+        }
+    }
+    Ok(())
+}
+
+/// Three digits or more, thousands set apart.
+fn figure(value: Option<f64>) -> String {
+    let Some(value) = value else {
+        return String::new();
+    };
+    if value.abs() < 10.0 && value.fract() != 0.0 {
+        return format!("{value:.1}");
+    }
+    let digits = format!("{:.0}", value.abs());
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if value < 0.0 && digits != "0" {
+        text.insert(0, '-');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_set_in_thousands() {
+        for (value, text) in [
+            (7.0, "7"),
+            (7.25, "7.2"),
+            (1_000.0, "1,000"),
+            (123_456.0, "123,456"),
+            (-12.4, "-12"),
+        ] {
+            assert_eq!(figure(Some(value)), text);
+        }
+        assert_eq!(figure(None), "");
+    }
+
+    #[test]
+    fn an_aim_is_met_or_missed_only_where_there_are_figures() {
+        let row = Row {
+            ours: Some(30.0),
+            other: Some(100.0),
+            ..Row::default()
+        };
+        let met = |aim| {
+            Row {
+                aim: Some(aim),
+                ..row.clone()
+            }
+            .is_met()
+        };
+        assert_eq!(met(Aim::AtMost(30.0)), Some(true));
+        assert_eq!(met(Aim::AtMost(29.0)), Some(false));
+        assert_eq!(met(Aim::RatioAtMost(1.0 / 3.0)), Some(true));
+        assert_eq!(met(Aim::NoLess), Some(false));
+        assert_eq!(row.is_met(), None);
+        let alone = Row {
+            other: None,
+            aim: Some(Aim::NoLess),
+            ..row
+        };
+        assert_eq!(alone.is_met(), None);
+    }
+}
