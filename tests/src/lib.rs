@@ -14,19 +14,28 @@
 //! - [`packet_socket`]: puts them there one by one, also where they make no sense
 //! - [`nodecap`], [`tcpdump`]: the two captures that are compared
 //! - [`read`]: what is in a capture file, by a reader that accepts nothing sloppy
+//! - [`flows`]: what is in a flows file, by the contract with its readers
 //! - [`compare`]: whether two captures hold the same packets
 //! - [`tools`]: other people's readers, which must have no complaint
+//! - [`sockets`]: the two ends of a TCP connection; [`overhear`], [`segment`]: what their kernels
+//!   make of it on the wire
+//! - [`scenario`]: resets and translations that really happen, each with its label
 //! - [`process`], [`scratch`], [`tool`], [`wait`]: what all of these stand on
 
 pub mod compare;
+pub mod flows;
 pub mod frames;
 pub mod namespace;
 pub mod nodecap;
+pub mod overhear;
 pub mod packet_socket;
 pub mod process;
 pub mod read;
 pub mod replay;
+pub mod scenario;
 pub mod scratch;
+pub mod segment;
+pub mod sockets;
 pub mod tcpdump;
 pub mod tool;
 pub mod tools;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Each program with the Debian package that installs it.
-const PACKAGES: [(&str, &str); 18] = [
+const PACKAGES: [(&str, &str); 20] = [
     ("bpftool", "bpftool"),
     ("capinfos", "wireshark-common"),
     ("cat", "coreutils"),
@@ -17,7 +17,9 @@ const PACKAGES: [(&str, &str); 18] = [
     ("script", "bsdutils"),
     ("setpriv", "util-linux"),
     ("sh", "dash"),
+    ("ss", "iproute2"),
     ("taskset", "util-linux"),
+    ("tc", "iproute2"),
     ("tcpdump", "tcpdump"),
     ("tcpreplay", "tcpreplay"),
     ("tshark", "tshark"),

@@ -206,6 +206,9 @@ impl Node {
         );
         pod.ip("route add default via 10.88.0.1");
         pod.ip("-6 route add default via 2001:db8:88::1");
+        // What the node's way out is called by.
+        node.ip("route add default via 192.0.2.9");
+        node.ip("-6 route add default via 2001:db8:2::9");
         node.sysctl("net.ipv4.ip_forward", "1");
         node.sysctl("net.ipv6.conf.all.forwarding", "1");
         node.nft(&format!(

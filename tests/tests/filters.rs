@@ -33,6 +33,7 @@ fn assert_equivalent_for(frames: &[Frame], cases: &[Equivalent<'_>]) {
     let file = |case: usize| scratch.path(&format!("{case}.pcapng"));
     let start = |(case, (options, _)): (usize, &Equivalent<'_>)| {
         Nodecap::capture(&wire.namespace, Wire::CATCHER)
+            .args(["--no-follow"])
             .args(["--ring-size", "1M"])
             .args(options.split_whitespace())
             .write(&file(case))
@@ -240,6 +241,7 @@ fn kept(options: &str, frames: &[Frame]) -> CaptureFile {
     let scratch = Scratch::new();
     let file = scratch.path("kept.pcapng");
     let capture = Nodecap::capture(&wire.namespace, Wire::CATCHER)
+        .args(["--no-follow"])
         .args(options.split_whitespace())
         .write(&file)
         .start();

@@ -44,6 +44,8 @@ fn a_packet_limit_ends_the_capture_with_that_packet() {
 fn a_packet_limit_holds_for_lines_too() {
     let wire = Wire::new();
     let capture = Nodecap::capture(&wire.namespace, Wire::CATCHER)
+        // A line a packet, nothing under it.
+        .args(["--no-track"])
         .args(["-n", "-c", "7"])
         .start();
     wire.send(&corpus::rich());

@@ -13,6 +13,7 @@ use lab::topology::Wire;
 fn capture(arguments: &[&str], frames: &[Frame]) -> Finished {
     let wire = Wire::new();
     let capture = Nodecap::capture(&wire.namespace, Wire::CATCHER)
+        .args(["--no-track"])
         .args(arguments)
         .start();
     wire.send(frames);

@@ -36,6 +36,7 @@ pub struct Ipv4 {
     identification: u16,
     /// Flags and fragment offset as they stand in the header.
     fragment: u16,
+    ttl: u8,
     options: Vec<u8>,
 }
 
@@ -48,6 +49,7 @@ impl Ipv4 {
             destination,
             identification: 0,
             fragment: 0,
+            ttl: 64,
             options: Vec::new(),
         }
     }
@@ -57,6 +59,14 @@ impl Ipv4 {
     pub fn options(mut self, options: &[u8]) -> Self {
         self.options = options.to_vec();
         self.options.resize(options.len().next_multiple_of(4), 0);
+        self
+    }
+
+    /// With this identification and time to live.
+    #[must_use]
+    pub fn marks(mut self, identification: u16, ttl: u8) -> Self {
+        self.identification = identification;
+        self.ttl = ttl;
         self
     }
 
@@ -78,7 +88,7 @@ impl Ipv4 {
         packet.extend(total_len.to_be_bytes());
         packet.extend(self.identification.to_be_bytes());
         packet.extend(self.fragment.to_be_bytes());
-        packet.extend([64, protocol, 0, 0]);
+        packet.extend([self.ttl, protocol, 0, 0]);
         packet.extend(self.source.octets());
         packet.extend(self.destination.octets());
         packet.extend(&self.options);

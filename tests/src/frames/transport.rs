@@ -32,9 +32,22 @@ pub const ACK: u8 = 16;
 /// A TCP segment without options (RFC 9293, 3.1).
 #[must_use]
 pub fn tcp(flow: Flow, flags: u8, payload: &[u8]) -> Vec<u8> {
+    let acknowledgement = if flags & ACK == 0 { 0 } else { 2_000 };
+    segment(flow, flags, 1_000, acknowledgement, payload)
+}
+
+/// A TCP segment without options that has these numbers (RFC 9293, 3.1).
+#[must_use]
+pub fn segment(
+    flow: Flow,
+    flags: u8,
+    sequence: u32,
+    acknowledgement: u32,
+    payload: &[u8],
+) -> Vec<u8> {
     let mut segment = ports(flow);
-    segment.extend(1_000u32.to_be_bytes());
-    segment.extend(if flags & ACK == 0 { 0 } else { 2_000u32 }.to_be_bytes());
+    segment.extend(sequence.to_be_bytes());
+    segment.extend(acknowledgement.to_be_bytes());
     segment.extend([5 << 4, flags]);
     segment.extend(64_240u16.to_be_bytes());
     segment.extend([0; 4]);

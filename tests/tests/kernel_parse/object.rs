@@ -8,7 +8,7 @@ use capture_user::packet::Direction;
 use capture_user::target::links::Framing;
 use lab::tool;
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionKind};
 
 use crate::bench::{Bench, Make};
 
@@ -39,22 +39,24 @@ fn every_name_that_both_sides_share_is_in_the_object_for_what_it_names() {
     let section_of = |name: &str| {
         let symbol = object.symbols().find(|symbol| symbol.name() == Ok(name));
         let symbol = symbol.unwrap_or_else(|| panic!("no {name} in the object"));
-        let section = object.section_by_index(symbol.section_index().unwrap());
-        section.unwrap().name().unwrap().to_owned()
+        let index = symbol.section_index().unwrap();
+        object.section_by_index(index).unwrap()
     };
     let names = names();
     for (kind, name) in &names {
-        let section = match *kind {
-            "Map" => "maps",
-            "Global" => ".rodata",
-            "Program" => "classifier",
+        let section = section_of(name);
+        let place = section.name().unwrap();
+        let right = match *kind {
+            "Map" => place == "maps",
+            "Global" => place == ".rodata",
+            // Code in a section that says what kind of program it is; the rest is in `.text`.
+            "Program" => section.kind() == SectionKind::Text && place != ".text",
             kind => panic!("{name} is a {kind}"),
         };
-        assert_eq!(section_of(name), section, "{name}");
+        assert!(right, "{kind} {name} is in {place}");
     }
     let count = |wanted| names.iter().filter(|(kind, _)| *kind == wanted).count();
-    assert_eq!((count("Map"), count("Program")), (6, 4));
-    assert!(count("Global") >= 6);
+    assert!(count("Map") >= 6 && count("Program") >= 4 && count("Global") >= 6);
 }
 
 /// What a loaded program consists of.

@@ -1,0 +1,238 @@
+//! What a capture says about a scenario, against its label.
+
+use super::translations::{KnownBy, Translation, View};
+use super::{Reset, Scenario, Side};
+use crate::flows::{Ends, FlowsFile, ResetLine};
+use crate::nodecap::Nodecap;
+use crate::process::Finished;
+use crate::read::CaptureFile;
+use crate::scratch::Scratch;
+use crate::topology::Node;
+
+/// A scenario that happened before the eyes of a capture.
+#[derive(Debug)]
+pub struct Witnessed {
+    /// What the capture says.
+    pub flows: FlowsFile,
+    /// What it has captured.
+    pub file: CaptureFile,
+    /// How it ended.
+    pub finished: Finished,
+    scratch: Scratch,
+}
+
+const FLOWS: &str = "flows.jsonl";
+const FILE: &str = "capture.pcapng";
+
+impl Witnessed {
+    /// Makes a scenario happen on a node of its own before a capture with these arguments.
+    ///
+    /// # Panics
+    ///
+    /// When the capture fails, or loses packets: then it can't be expected to know.
+    #[must_use]
+    #[track_caller]
+    pub fn by(arguments: &[&str], scenario: &Scenario) -> Self {
+        Self::event(arguments, scenario.prepare, scenario.happen)
+    }
+
+    /// Likewise, for what is no scenario.
+    ///
+    /// # Panics
+    ///
+    /// As [`Witnessed::by`].
+    #[must_use]
+    #[track_caller]
+    pub fn event<T>(
+        arguments: &[&str],
+        prepare: impl FnOnce(&Node),
+        happen: impl FnOnce(&Node) -> T,
+    ) -> Self {
+        let lab = Node::new();
+        prepare(&lab);
+        let scratch = Scratch::new();
+        let capture = Nodecap::new(&lab.node, &["capture"])
+            .args(arguments)
+            // Enough for every header: whole super-frames could be too much for a slow machine.
+            .args(["-s", "256"])
+            .args(["--flows".as_ref(), scratch.path(FLOWS).as_os_str()])
+            .write(&scratch.path(FILE))
+            .start();
+        let kept = happen(&lab);
+        let finished = capture.stop();
+        drop(kept);
+        assert_eq!(finished.counts().dropped, 0, "{}", finished.stderr);
+        Self {
+            flows: FlowsFile::read(&scratch.path(FLOWS)),
+            file: CaptureFile::read(&scratch.path(FILE)),
+            finished,
+            scratch,
+        }
+    }
+
+    /// The pcapng file, for other people's readers.
+    #[must_use]
+    pub fn path(&self) -> std::path::PathBuf {
+        self.scratch.path(FILE)
+    }
+}
+
+/// Makes the scenario happen before a capture of all interfaces and compares its verdicts with
+/// the label.
+///
+/// # Panics
+///
+/// When a verdict is wrong, or missing, or there is one too many.
+#[track_caller]
+pub fn assert_judged(scenario: &Scenario) {
+    let witnessed = Witnessed::by(&["-i", "any"], scenario);
+    assert_says(&witnessed, scenario);
+}
+
+/// Compares the verdicts with the label.
+///
+/// # Panics
+///
+/// As [`assert_judged`].
+#[track_caller]
+pub fn assert_says(witnessed: &Witnessed, scenario: &Scenario) {
+    let resets = &witnessed.flows.resets;
+    let name = scenario.name;
+    assert_eq!(
+        resets.len(),
+        scenario.resets.len(),
+        "{name}: {:#?}\n{}",
+        witnessed.flows,
+        witnessed.finished.stderr
+    );
+    for (said, label) in resets.iter().zip(scenario.resets) {
+        assert_verdict(name, said, label);
+        let flow = witnessed.flows.flow(said.flow);
+        assert!(!flow.resets.is_empty(), "{name}: {flow:#?}");
+    }
+}
+
+#[track_caller]
+fn assert_verdict(name: &str, said: &ResetLine, label: &Reset) {
+    assert_eq!(
+        (said.from.as_str(), said.to.as_str()),
+        label.flow,
+        "{name}: {said:#?}"
+    );
+    let interface = match said.origin.interface.as_deref() {
+        // With br_netfilter a rule's answer goes straight out of the port that the packet came in
+        // by (nf_send_reset), not through the bridge.
+        Some("veth-pod") if label.side == Side::NodeToPod && label.cause == "reject-rule" => {
+            Some(label.side.interface())
+        }
+        other => other,
+    };
+    assert_eq!(
+        (said.origin.side.as_str(), interface),
+        (label.side.name(), Some(label.side.interface())),
+        "{name}: {said:#?}"
+    );
+    let open = said.cause == "unknown" && label.or_unknown.is_some();
+    assert!(said.cause == label.cause || open, "{name}: {said:#?}");
+    let confidences = if open {
+        &["heuristic"]
+    } else {
+        sure(label.cause)
+    };
+    assert!(
+        confidences.contains(&said.confidence.as_str()),
+        "{name}: not one of {confidences:?}: {said:#?}"
+    );
+    assert!(
+        label.phase.is_none_or(|phase| said.phase == phase),
+        "{name}: {said:#?}"
+    );
+    assert!(!said.evidence.is_empty(), "{name}: {said:#?}");
+}
+
+/// What a cause can be known by. On a kernel that gives no reason the packets must do.
+const fn sure(cause: &str) -> &'static [&'static str] {
+    match cause.as_bytes() {
+        b"conntrack-invalid" => &["conntrack", "packet"],
+        b"idle-expiry" => &["conntrack"],
+        b"injected" => &["packet", "heuristic"],
+        b"reject-rule" => &["kernel", "heuristic"],
+        _ => &["kernel", "packet"],
+    }
+}
+
+/// Makes the translation happen before a capture of all interfaces and compares what is said
+/// about it with the label.
+///
+/// # Panics
+///
+/// When something else is said, or nothing.
+#[track_caller]
+pub fn assert_followed(translation: &Translation) {
+    let witnessed = Witnessed::event(&["-i", "any"], translation.prepare, translation.happen);
+    let name = translation.name;
+    let said = &witnessed.flows;
+    let [nat] = &said.nats[..] else {
+        panic!("{name}: not one translation: {said:#?}");
+    };
+    let ends = |view: &View| (view.src.to_owned(), view.dst.to_owned());
+    let of = |ends: &Ends| (ends.src.clone(), ends.dst.clone());
+    assert_eq!(
+        (nat.proto.as_str(), nat.kind.as_str()),
+        (translation.proto, translation.kind),
+        "{name}: {nat:#?}"
+    );
+    assert_eq!(
+        of(&nat.before),
+        ends(&translation.before),
+        "{name}: {nat:#?}"
+    );
+    assert_eq!(of(&nat.after), ends(&translation.after), "{name}: {nat:#?}");
+    let known = |by: &str| nat.evidence.iter().any(|evidence| evidence == by);
+    let packets = translation.known_by != KnownBy::ConntrackAlone
+        // With br_netfilter the bridge translates, and its port has seen the packet before.
+        || known("same-packet");
+    let conntrack = translation.known_by != KnownBy::PacketsAlone;
+    assert_eq!(
+        (known("same-packet"), known("conntrack")),
+        (packets, conntrack),
+        "{name}: {nat:#?}"
+    );
+
+    let flow = said.flow(nat.flow);
+    let same_protocol = said.flows.iter().filter(|one| one.proto == nat.proto);
+    assert_eq!(same_protocol.count(), 1, "{name}: {said:#?}");
+    let (client, server) = ends(&translation.before);
+    assert_eq!(
+        (&flow.client, &flow.server),
+        (&client, &server),
+        "{name}: {flow:#?}"
+    );
+    assert_eq!(flow.nat.len(), 1, "{name}: {flow:#?}");
+    for view in [&translation.before, &translation.after] {
+        let Some((interface, direction)) = view.at else {
+            continue;
+        };
+        let passed = flow.path.iter().any(|stop| {
+            stop.interface == interface
+                && stop.direction == direction
+                && of(&stop.tuple) == ends(view)
+        });
+        assert!(passed, "{name}: not at {interface} {direction}: {flow:#?}");
+    }
+    if packets {
+        // The hook before it and the hook after it: each with the tuple that it had there.
+        let [before, after] = &nat.seen[..] else {
+            panic!("{name}: not seen before and after: {nat:#?}");
+        };
+        for (at, view) in [(before, &nat.before), (after, &nat.after)] {
+            let passed = flow.path.iter().any(|stop| {
+                stop.interface == at.interface
+                    && stop.direction == at.direction
+                    && of(&stop.tuple) == of(view)
+            });
+            assert!(passed, "{name}: not as {view:?} at {at:?}: {flow:#?}");
+        }
+    }
+    assert!(said.resets.is_empty(), "{name}: {:#?}", said.resets);
+}

@@ -1,0 +1,27 @@
+//! Which address became which: what the capture says about each translation that really happened.
+
+use lab::scenario::translations;
+use lab::scenario::verdict::assert_followed;
+
+/// One test a scenario, so that they run side by side and each has its name.
+macro_rules! followed {
+    ($($test:ident: $scenario:expr;)*) => {
+        $(#[test]
+        fn $test() {
+            assert_followed(&$scenario);
+        })*
+    };
+}
+
+followed! {
+    the_node_masquerades_the_pod: translations::MASQUERADE;
+    the_node_masquerades_the_pod_over_ipv6: translations::MASQUERADE_V6;
+    the_node_publishes_a_port: translations::PUBLISHED_PORT;
+    the_node_translates_both_ends: translations::BOTH;
+    the_pod_reaches_itself_at_its_published_port: translations::HAIRPIN;
+    the_node_redirects_the_pod_to_itself: translations::REDIRECT;
+    the_node_masquerades_datagrams: translations::MASQUERADED_UDP;
+    a_datagram_meets_nobody: translations::REFUSED_UDP;
+    the_node_masquerades_echoes: translations::MASQUERADED_ECHO;
+    stateless_rules_rewrite_an_address: translations::STATELESS;
+}
