@@ -1,0 +1,66 @@
+//! The end: outputs closed, and every packet accounted for.
+
+use super::Mover;
+use super::messages::{Final, Moved};
+use crate::error::Error;
+use crate::session::clock;
+use crate::session::ledger::Account;
+use crate::session::outputs::Refusal;
+use crate::session::stop::StopReason;
+use capture_common::counters::Counters;
+
+impl Mover {
+    pub(super) fn close(mut self, last: Final) -> Moved {
+        let flows = self.tracking.as_mut().map(|tracking| {
+            (
+                tracking.finish(clock::monotonic(), &self.clock),
+                tracking.summary(),
+            )
+        });
+        let mut reason = self.ended.unwrap_or_else(|| {
+            StopReason::Failure(Error::failure("closed without being told to stop"))
+        });
+        let mut clock = self.clock;
+        let end = clock.wall(clock::monotonic());
+        let mut accounts: Vec<_> = self
+            .interfaces
+            .iter()
+            .enumerate()
+            .map(|(id, seen)| {
+                let account = Account {
+                    kernel: last.counters.get(id).copied().unwrap_or_default(),
+                    ..Account::default()
+                };
+                (seen.interface.name.clone(), account)
+            })
+            .collect();
+        let since: Vec<_> = self.interfaces.iter().map(|seen| seen.since).collect();
+        let failure = self.outputs.finish(&mut accounts, &since, end);
+        if last.stray != Counters::default() {
+            let account = Account {
+                kernel: last.stray,
+                ..Account::default()
+            };
+            accounts.push(("unknown interface".to_owned(), account));
+        }
+        let (told, flows) = flows.map_or((Ok(()), None), |(told, summary)| {
+            (told.map(drop).map_err(Refusal::from), Some(summary))
+        });
+        let failure = match failure.and(told) {
+            Err(Refusal::Failed(error)) => Some(error),
+            Err(Refusal::Closed) => {
+                reason = StopReason::OutputClosed;
+                None
+            }
+            Err(Refusal::Limit(_)) | Ok(()) => None,
+        };
+        Moved {
+            reason,
+            accounts,
+            failure,
+            late: self.late,
+            hurried: self.hurried,
+            flows,
+        }
+    }
+}

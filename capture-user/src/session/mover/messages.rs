@@ -1,0 +1,63 @@
+//! What the session and the mover tell each other.
+
+use capture_common::counters::Counters;
+
+use crate::error::Error;
+use crate::flow::evidence::Evidence;
+use crate::flow::summary::Summary;
+use crate::session::clock;
+use crate::session::interface::Interface;
+use crate::session::ledger::Account;
+use crate::session::stop::StopReason;
+
+/// What the session tells the mover.
+pub(in crate::session) enum Command {
+    /// Packets of one more interface may come.
+    Interface(Interface),
+    /// Something was learned of the node's translations.
+    Learn(Evidence),
+    /// An interface came up that isn't captured: not everything is seen any more.
+    Incomplete,
+    /// The kernel side had more to tell than there was room for.
+    EventsLost,
+    /// Write out what waits in buffers (USR2).
+    Flush,
+    /// Write what was stamped up to now, say [`Event::Enough`], and write nothing more. Why.
+    Stop(StopReason),
+    /// Close the outputs, and end.
+    Close(Final),
+}
+
+/// What the session knows at the end.
+#[derive(Default)]
+pub(in crate::session) struct Final {
+    /// Each interface's counters, in the order of their ids, read after [`Event::Enough`].
+    pub(in crate::session) counters: Vec<Counters>,
+    /// Counted for no interface that is known.
+    pub(in crate::session) stray: Counters,
+}
+
+/// What the mover tells the session.
+pub(in crate::session) enum Event {
+    /// It has ended: a limit was met, it can write no more, or it was told to stop. Nothing
+    /// changes any more in what was written.
+    Enough,
+    /// The wall clock was set.
+    ClockStep(clock::Step),
+}
+
+/// What a capture came to.
+pub(in crate::session) struct Moved {
+    /// Why it ended.
+    pub(in crate::session) reason: StopReason,
+    /// The account of each interface, in the order of their ids.
+    pub(in crate::session) accounts: Vec<(String, Account)>,
+    /// What went wrong with the outputs.
+    pub(in crate::session) failure: Option<Error>,
+    /// Records that came later than the order could wait.
+    pub(in crate::session) late: u64,
+    /// Packets written before all that could be learned of them was, since the ring was filling.
+    pub(in crate::session) hurried: u64,
+    /// What was found out about flows, if anybody asked.
+    pub(in crate::session) flows: Option<Summary>,
+}

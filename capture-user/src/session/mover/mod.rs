@@ -1,0 +1,313 @@
+//! The one thread that moves packets: ring → order → limits → outputs.
+//!
+//! `messages` is what they tell each other, `writing` and `closing` the later stages.
+//!
+//! It takes orders from the session between two batches, and says when it can't or needn't go on.
+//! Nothing else touches the ring or the outputs.
+
+mod closing;
+mod messages;
+mod writing;
+
+pub(in crate::session) use messages::{Command, Event, Final, Moved};
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::{Duration, Instant};
+
+use foldhash::fast::RandomState;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::error::Error;
+use crate::flow::tracker::Ticket;
+use crate::kernel::Ring;
+use crate::kernel::ring::Next;
+use crate::packet::InterfaceId;
+use crate::session::clock::{self, Clock, Offset};
+use crate::session::frame::{Assembler, Link};
+use crate::session::interface::Interface;
+use crate::session::limits::Gate;
+use crate::session::order::{Horizon, Order, Waiting};
+use crate::session::outputs::Outputs;
+use crate::session::progress::Progress;
+use crate::session::stop::StopReason;
+use crate::session::tracking::Tracking;
+
+/// How long packets wait at the most before the ring is looked at, unless enough of them wait
+/// for the kernel side to wake us.
+const POLL: Duration = Duration::from_millis(10);
+/// The same while the ring's end was a record still being written.
+const POLL_BUSY: Duration = Duration::from_millis(1);
+/// How many records are put in order at once: bounds the memory for it, and how long an order
+/// waits.
+const BATCH: usize = 8_192;
+/// After how many packets the ring is given back while many are written at once.
+const RELEASE_EVERY: usize = 1_024;
+/// How long what was written may wait in a file's buffer.
+const FLUSH_AFTER: Duration = Duration::from_millis(500);
+
+/// An interface as the mover keeps it.
+struct Seen {
+    interface: Interface,
+    /// Wall-clock time at which the capture began there.
+    since: u64,
+    /// Losses by CPU, as the last record of each told.
+    lost_by_cpu: Vec<u64>,
+    /// Losses that no packet in the outputs has told yet.
+    lost_before_next: u64,
+}
+
+/// A packet that was looked at, and waits for what may still be learned of it.
+struct Held {
+    waiting: Waiting,
+    ticket: Option<Ticket>,
+}
+
+/// The mover's belongings.
+pub(in crate::session) struct Mover {
+    ring: Ring,
+    order: Order,
+    /// In the order of time.
+    held: VecDeque<Held>,
+    tracking: Option<Tracking>,
+    clock: Clock,
+    gate: Gate,
+    link: Link,
+    snaplen: u32,
+    assembler: Assembler,
+    outputs: Outputs,
+    interfaces: Vec<Seen>,
+    ids: Ids,
+    commands: Receiver<Command>,
+    events: UnboundedSender<Event>,
+    progress: Arc<Progress>,
+    flushed: Instant,
+    last_stamp: u64,
+    late: u64,
+    hurried: u64,
+    /// Why the session wants it to stop, and the stamp up to which packets are still written.
+    stopping: Option<(StopReason, u64)>,
+    /// Set once the capture has ended.
+    ended: Option<StopReason>,
+    last: Option<Final>,
+}
+
+/// What a mover is made of.
+pub(in crate::session) struct Parts {
+    pub(in crate::session) ring: Ring,
+    pub(in crate::session) gate: Gate,
+    pub(in crate::session) link: Link,
+    pub(in crate::session) snaplen: u32,
+    pub(in crate::session) outputs: Outputs,
+    pub(in crate::session) tracking: Option<Tracking>,
+    pub(in crate::session) interfaces: Vec<Interface>,
+    pub(in crate::session) commands: Receiver<Command>,
+    pub(in crate::session) events: UnboundedSender<Event>,
+    pub(in crate::session) progress: Arc<Progress>,
+    /// Since when, on the wall clock.
+    pub(in crate::session) offset: Offset,
+}
+
+impl Mover {
+    pub(in crate::session) fn new(parts: Parts) -> Self {
+        let mut mover = Self {
+            ring: parts.ring,
+            order: Order::default(),
+            held: VecDeque::new(),
+            tracking: parts.tracking,
+            clock: Clock::new(parts.offset),
+            gate: parts.gate,
+            link: parts.link,
+            snaplen: parts.snaplen,
+            assembler: Assembler::default(),
+            outputs: parts.outputs,
+            interfaces: Vec::new(),
+            ids: Ids::default(),
+            commands: parts.commands,
+            events: parts.events,
+            progress: parts.progress,
+            flushed: Instant::now(),
+            last_stamp: 0,
+            late: 0,
+            hurried: 0,
+            stopping: None,
+            ended: None,
+            last: None,
+        };
+        for interface in parts.interfaces {
+            mover.remember(interface);
+        }
+        mover
+    }
+
+    /// Moves packets until told to close.
+    pub(in crate::session) fn run(mut self) -> Moved {
+        let mut ready = Vec::new();
+        loop {
+            self.obey();
+            if let Some(last) = self.last.take() {
+                return self.close(last);
+            }
+            let horizon = self.collect();
+            self.order.take(horizon, &mut ready);
+            self.look_at(&mut ready);
+            self.write();
+            self.release();
+            self.flush_in_time();
+            self.stop_when_due(horizon);
+            if self.order.len() >= BATCH {
+                continue;
+            }
+            let pause = match horizon {
+                _ if self.stopping.is_some() => POLL_BUSY,
+                Horizon::EmptyAt(_) => POLL,
+                Horizon::Unknown => POLL_BUSY,
+            };
+            if let Err(error) = self.ring.wait(pause) {
+                self.end(StopReason::Failure(Error::failure(format!(
+                    "can't wait for packets: {error}"
+                ))));
+            }
+        }
+    }
+
+    /// Takes what the session has to say.
+    fn obey(&mut self) {
+        loop {
+            match self.commands.try_recv() {
+                Ok(Command::Interface(interface)) => self.add(interface),
+                Ok(Command::Learn(evidence)) => {
+                    if let Some(tracking) = &mut self.tracking {
+                        tracking.learn(evidence);
+                    }
+                }
+                Ok(Command::Incomplete) => {
+                    if let Some(tracking) = &mut self.tracking {
+                        tracking.is_incomplete();
+                    }
+                }
+                Ok(Command::EventsLost) => {
+                    if let Some(tracking) = &mut self.tracking {
+                        tracking.lost_events();
+                    }
+                }
+                Ok(Command::Flush) => self.flush(),
+                Ok(Command::Stop(reason)) => {
+                    self.stopping.get_or_insert((reason, clock::monotonic()));
+                }
+                Ok(Command::Close(last)) => {
+                    self.last = Some(last);
+                    return;
+                }
+                Err(TryRecvError::Empty) => return,
+                // The session is gone: it panicked. Close the file as well as can be.
+                Err(TryRecvError::Disconnected) => {
+                    self.end(StopReason::Failure(Error::failure("the session was lost")));
+                    self.last = Some(Final::default());
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Told to stop, ends once all that was stamped before then is written. On a busy interface
+    /// the ring never runs empty: then the first packet stamped later says so.
+    fn stop_when_due(&mut self, horizon: Horizon) {
+        let Some((_, stamp)) = &self.stopping else {
+            return;
+        };
+        let reached = match horizon {
+            Horizon::EmptyAt(time) => time >= *stamp && self.held.is_empty(),
+            Horizon::Unknown => false,
+        };
+        if (reached || self.last_stamp > *stamp)
+            && let Some((reason, _)) = self.stopping.take()
+        {
+            self.end(reason);
+        }
+    }
+
+    fn remember(&mut self, interface: Interface) -> InterfaceId {
+        let id = InterfaceId::try_from(self.interfaces.len()).unwrap_or(InterfaceId::MAX);
+        self.ids.insert(interface.index, id);
+        if let Some(tracking) = &mut self.tracking {
+            tracking.add_interface(interface.tracked());
+        }
+        self.interfaces.push(Seen {
+            interface,
+            since: self.clock.wall(clock::monotonic()),
+            lost_by_cpu: Vec::new(),
+            lost_before_next: 0,
+        });
+        id
+    }
+
+    fn add(&mut self, interface: Interface) {
+        if self.ended.is_none()
+            && let Err(refusal) = self.outputs.add_interface(&interface, &mut self.gate)
+        {
+            self.refuse(refusal);
+        }
+        self.remember(interface);
+    }
+
+    /// Puts a batch of records in order, as far as the ring has any.
+    fn collect(&mut self) -> Horizon {
+        if let Some(step) = self.clock.update(Offset::measure()) {
+            let _ = self.events.send(Event::ClockStep(step));
+        }
+        let now = clock::monotonic();
+        if self.ended.is_some() {
+            // Past the limit: only make room.
+            while matches!(self.ring.advance(), Next::Record(_)) {}
+            return Horizon::EmptyAt(now);
+        }
+        let mut collected = 0;
+        while collected < BATCH {
+            match self.ring.advance() {
+                Next::Record(position) => {
+                    collected += 1;
+                    let Some((header, _)) = self.ring.record(position) else {
+                        continue;
+                    };
+                    let (stamp, interface) = (header.ktime, header.interface);
+                    if self.ids.get(interface).is_none() {
+                        // It joined after the last look at the orders.
+                        self.obey();
+                    }
+                    self.order.push(Waiting { stamp, position });
+                }
+                Next::Empty => return Horizon::EmptyAt(now),
+                Next::Busy => return Horizon::Unknown,
+            }
+        }
+        Horizon::Unknown
+    }
+}
+
+/// Ids by interface index. Packets of one interface come in a row, nearly always: the last answer
+/// is kept.
+#[derive(Default)]
+struct Ids {
+    all: HashMap<u32, InterfaceId, RandomState>,
+    last: Option<(u32, InterfaceId)>,
+}
+
+impl Ids {
+    fn insert(&mut self, index: u32, id: InterfaceId) {
+        self.last = None;
+        self.all.insert(index, id);
+    }
+
+    fn get(&mut self, index: u32) -> Option<InterfaceId> {
+        if let Some((last, id)) = self.last
+            && last == index
+        {
+            return Some(id);
+        }
+        let id = self.all.get(&index).copied()?;
+        self.last = Some((index, id));
+        Some(id)
+    }
+}

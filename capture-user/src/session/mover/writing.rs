@@ -1,0 +1,195 @@
+//! From records in the order of time to the outputs.
+
+use super::{FLUSH_AFTER, Held, Mover, RELEASE_EVERY};
+use crate::packet::Packet;
+use crate::session::clock;
+use crate::session::frame;
+use crate::session::mover::messages::Event;
+use crate::session::order::{Order, Waiting};
+use crate::session::outputs::Refusal;
+use crate::session::stop::StopReason;
+use crate::session::tracking::HOLD;
+use std::time::Instant;
+
+impl Mover {
+    /// Looks at packets in the order of time.
+    pub(super) fn look_at(&mut self, ready: &mut Vec<Waiting>) {
+        for waiting in ready.drain(..) {
+            let ticket = match (&mut self.tracking, self.ring.record(waiting.position)) {
+                (Some(tracking), Some((header, frame))) => self
+                    .ids
+                    .get(header.interface)
+                    .and_then(|id| tracking.see(id, &header, frame)),
+                _ => None,
+            };
+            self.held.push_back(Held { waiting, ticket });
+        }
+        // After the packets, so that what the kernel says of one finds it.
+        if let Some(tracking) = &mut self.tracking {
+            tracking.learn_from_kernel();
+        }
+    }
+
+    /// Hands those packets to the outputs that were held long enough.
+    pub(super) fn write(&mut self) {
+        let now = clock::monotonic();
+        let hold = if self.tracking.is_some() { HOLD } else { 0 };
+        while let Some(held) = self.held.front() {
+            if now.saturating_sub(held.waiting.stamp) < hold {
+                // Better an early verdict than a lost packet.
+                if !self.ring.is_half_full() {
+                    break;
+                }
+                self.hurried += 1;
+            }
+            let Some(held) = self.held.pop_front() else {
+                break;
+            };
+            self.write_one(held);
+            if self.ended.is_some() {
+                break;
+            }
+            if self.held.len().is_multiple_of(RELEASE_EVERY) {
+                self.release();
+            }
+        }
+        if let Some(tracking) = &mut self.tracking
+            && let Err(error) = tracking.go_on(now, &self.clock)
+        {
+            self.refuse(error.into());
+        }
+        self.progress.set_bytes(self.outputs.bytes());
+        if let Err(refusal) = self.outputs.end_batch() {
+            self.refuse(refusal);
+        }
+    }
+
+    pub(super) fn write_one(&mut self, held: Held) {
+        let waiting = held.waiting;
+        let Some((header, bytes)) = self.ring.record(waiting.position) else {
+            return;
+        };
+        // The session tells of an interface before its first packet can come.
+        let Some(id) = self.ids.get(header.interface) else {
+            return;
+        };
+        if header.ktime < self.last_stamp {
+            self.late += 1;
+        }
+        self.last_stamp = header.ktime;
+        if matches!(&self.stopping, Some((_, stamp)) if header.ktime > *stamp) {
+            return;
+        }
+        let seen = &mut self.interfaces[id as usize];
+        seen.lost_before_next += newly_lost(&mut seen.lost_by_cpu, header.cpu, header.lost);
+        let (frame, original_len) =
+            self.assembler
+                .assemble(self.link, self.snaplen, &header, bytes);
+        let packet = Packet {
+            time: self.clock.wall(header.ktime),
+            interface: id,
+            direction: frame::direction(&header),
+            reception: frame::reception(&header),
+            original_len,
+            frame,
+            lost_before: seen.lost_before_next,
+            gso: frame::gso(&header),
+        };
+        let annotations = match (held.ticket, &mut self.tracking) {
+            (Some(ticket), Some(tracking)) => Some(tracking.conclude(ticket)),
+            _ => None,
+        };
+        let written = self.outputs.packet(
+            &packet,
+            annotations.as_ref(),
+            header.ktime,
+            &seen.interface.name,
+            &mut self.gate,
+        );
+        match written {
+            Ok(()) => {
+                seen.lost_before_next = 0;
+                self.progress.count_packet();
+                if let Some(limit) = self.gate.met() {
+                    self.end(StopReason::Limit(limit));
+                }
+            }
+            Err(refusal) => self.refuse(refusal),
+        }
+    }
+
+    pub(super) fn refuse(&mut self, refusal: Refusal) {
+        self.end(match refusal {
+            Refusal::Limit(limit) => StopReason::Limit(limit),
+            Refusal::Closed => StopReason::OutputClosed,
+            Refusal::Failed(error) => StopReason::Failure(error),
+        });
+    }
+
+    pub(super) fn end(&mut self, reason: StopReason) {
+        if self.ended.is_none() {
+            self.ended = Some(reason);
+            // What waits is past the end. Held in the ring it would fill it, and what the kernel
+            // side then counts as lost would be no loss.
+            self.order = Order::default();
+            self.held.clear();
+            // Without a session there is nobody to tell.
+            let _ = self.events.send(Event::Enough);
+        }
+    }
+
+    /// Gives the ring back up to the first record that still waits.
+    pub(super) fn release(&mut self) {
+        // In the order of time, and so nearly in that of the ring.
+        let held = self.held.iter().map(|held| held.waiting.position).min();
+        let position = self.order.oldest_position().into_iter().chain(held).min();
+        self.ring
+            .release(position.unwrap_or_else(|| self.ring.position()));
+    }
+
+    pub(super) fn flush(&mut self) {
+        self.flushed = Instant::now();
+        if let Err(refusal) = self.outputs.flush() {
+            self.refuse(refusal);
+        }
+        if let Some(tracking) = &mut self.tracking
+            && let Err(error) = tracking.flush()
+        {
+            self.refuse(error.into());
+        }
+    }
+
+    pub(super) fn flush_in_time(&mut self) {
+        if self.flushed.elapsed() >= FLUSH_AFTER {
+            self.flush();
+        }
+    }
+}
+
+/// What a CPU lost since its last record. `lost` only grows; a record that overtook another of
+/// its CPU tells nothing new.
+fn newly_lost(by_cpu: &mut Vec<u64>, cpu: u32, lost: u64) -> u64 {
+    let cpu = cpu as usize;
+    if by_cpu.len() <= cpu {
+        by_cpu.resize(cpu + 1, 0);
+    }
+    let new = lost.saturating_sub(by_cpu[cpu]);
+    by_cpu[cpu] = by_cpu[cpu].max(lost);
+    new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::newly_lost;
+
+    #[test]
+    fn losses_are_told_once_whichever_cpu_they_are_on() {
+        let mut by_cpu = Vec::new();
+        assert_eq!(newly_lost(&mut by_cpu, 3, 5), 5);
+        assert_eq!(newly_lost(&mut by_cpu, 0, 2), 2);
+        assert_eq!(newly_lost(&mut by_cpu, 3, 5), 0);
+        assert_eq!(newly_lost(&mut by_cpu, 3, 9), 4);
+        assert_eq!(newly_lost(&mut by_cpu, 3, 7), 0);
+        assert_eq!(newly_lost(&mut by_cpu, 3, 10), 1);
+    }
+}
