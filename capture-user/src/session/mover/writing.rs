@@ -33,7 +33,12 @@ impl Mover {
     /// Hands those packets to the outputs that were held long enough.
     pub(super) fn write(&mut self) {
         let now = clock::monotonic();
-        let hold = if self.tracking.is_some() { HOLD } else { 0 };
+        let hold = match (&self.tracking, &self.stopping) {
+            (None, _) => 0,
+            (Some(_), None) => HOLD,
+            // Whoever told it to stop is waiting.
+            (Some(_), Some(_)) => HOLD / 3,
+        };
         while let Some(held) = self.held.front() {
             if now.saturating_sub(held.waiting.stamp) < hold {
                 // Better an early verdict than a lost packet.
