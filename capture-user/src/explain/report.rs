@@ -222,7 +222,7 @@ fn write_reset(
         end(reset.from, TCP, style),
         end(reset.to, TCP, style),
         name(reset.phase),
-        words(reset.cause),
+        reset.cause.explain(),
     )?;
     writeln!(
         out,
@@ -237,25 +237,6 @@ fn write_reset(
         writeln!(out, "      - {}", printable(evidence))?;
     }
     Ok(())
-}
-
-/// A cause in plain words.
-const fn words(cause: Cause) -> &'static str {
-    match cause {
-        Cause::ClosedPort => "nobody listens on that port",
-        Cause::NoConnection => "it knows of no such connection",
-        Cause::RejectRule => "a firewall rule rejects it",
-        Cause::ApplicationAbort => "the application aborted it",
-        Cause::UnreadData => "the application closed it before it had read all data",
-        Cause::DataAfterClose => "data came after the application had closed it",
-        Cause::BacklogOverflow => "the listener's queue was full",
-        Cause::Timeout => "the other side no longer answered",
-        Cause::TimeWait => "it was closed already, in TIME-WAIT",
-        Cause::ConntrackInvalid => "conntrack took a segment for invalid and left it untranslated",
-        Cause::IdleExpiry => "a box on the way had forgotten the idle connection",
-        Cause::Injected => "somebody on the way forged it",
-        Cause::Unknown => "why can't be told from what was captured",
-    }
 }
 
 fn write_nat(

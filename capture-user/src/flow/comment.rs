@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::json::{End, Protocol};
 use super::nat::NatKind;
 use super::record::{NatRecord, ResetRecord};
-use super::reset::{Cause, OriginSide};
+use super::reset::{Cause, Confidence, OriginSide};
 use crate::packet::Direction;
 
 /// The name of a value as the flows file has it.
@@ -29,8 +29,11 @@ pub(super) fn reset(reset: &ResetRecord, interface: &str, direction: Direction) 
     let mut text = format!(
         "Connection reset by {}, {seen} {interface}: {}",
         reset.from,
-        why(reset.cause)
+        reset.cause.explain()
     );
+    if reset.confidence == Confidence::Heuristic && reset.cause != Cause::Unknown {
+        let _ = write!(text, " ({})", reset.confidence.explain());
+    }
     // Writing to a string can't fail.
     let _ = write!(
         text,
@@ -42,27 +45,6 @@ pub(super) fn reset(reset: &ResetRecord, interface: &str, direction: Direction) 
         reset.flow,
     );
     text
-}
-
-/// A cause in plain words.
-const fn why(cause: Cause) -> &'static str {
-    match cause {
-        Cause::ClosedPort => "no process listens on that port",
-        Cause::NoConnection => "its sender knows no such connection",
-        Cause::RejectRule => "a firewall rule rejects it",
-        Cause::ApplicationAbort => "the application aborted the connection",
-        Cause::UnreadData => "the application closed the connection before it had read everything",
-        Cause::DataAfterClose => "data arrived after the application had closed the connection",
-        Cause::BacklogOverflow => "the listener's queue of new connections is full",
-        Cause::Timeout => "the other side stopped answering",
-        Cause::TimeWait => "the connection was already closed and waiting in TIME-WAIT",
-        Cause::ConntrackInvalid => {
-            "conntrack took a reply for invalid, so it left without being translated back"
-        }
-        Cause::IdleExpiry => "a translation or firewall had forgotten the idle connection",
-        Cause::Injected => "somebody in between forged it",
-        Cause::Unknown => "the evidence doesn't tell why",
-    }
 }
 
 /// On the packet on which a translation first shows.
