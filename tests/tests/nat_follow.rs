@@ -160,3 +160,21 @@ fn one_packet_has_one_id_on_both_sides_of_the_translation() {
     );
     assert_eq!(inside, beyond);
 }
+
+#[test]
+fn a_published_connection_older_than_the_capture_is_followed_from_its_first_packet_on() {
+    let lab = Node::new();
+    published(&lab);
+    let mut connection = outside_with_published(&lab);
+    let watch = Watch::start(&lab, &[]);
+    connection.exchange();
+    let (file, [pod_port, uplink]) = watch.finish();
+    drop(connection);
+    let passed = uplink.matching("tcp port 8080").packets;
+    assert!(passed.len() >= 2, "{} packets", passed.len());
+    assert_same(&sorted(file.packets_of(Node::UPLINK)), &sorted(passed));
+    assert_same(
+        &sorted(file.packets_of(Node::POD_PORT)),
+        &sorted(pod_port.matching(&format!("host {}", Node::POD_V4)).packets),
+    );
+}

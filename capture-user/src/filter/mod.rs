@@ -17,6 +17,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use ports::{PortRange, PortTable};
 use protocols::{Protocol, ProtocolTable};
 
+use crate::flow::tuple::{Endpoint, Tuple};
+
 /// What the options ask for. An empty list asks for nothing; what several lists ask for must all
 /// hold; within a list one is enough.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -92,6 +94,41 @@ impl Filter {
             }),
             protocols: protocols::table(&self.protocols),
         }
+    }
+
+    /// Whether packets of this flow match, in one direction at least. A filter that asks for
+    /// nothing names nobody.
+    #[must_use]
+    pub fn names(&self, tuple: &Tuple) -> bool {
+        !self.is_empty() && [*tuple, tuple.reversed()].iter().any(|way| self.takes(way))
+    }
+
+    fn takes(&self, tuple: &Tuple) -> bool {
+        let (from, to) = (&tuple.source, &tuple.destination);
+        let nets = |list: &[IpNet], ends: &[&Endpoint]| {
+            list.is_empty()
+                || list
+                    .iter()
+                    .any(|net| ends.iter().any(|end| net.contains(&end.address)))
+        };
+        let ports = |list: &[PortRange], ends: &[&Endpoint]| {
+            list.is_empty()
+                || list
+                    .iter()
+                    .any(|range| ends.iter().any(|end| range.contains(end.port)))
+        };
+        let has_ports = matches!(tuple.protocol, 6 | 17 | 132);
+        let asks_ports = !(self.ports.is_empty()
+            && self.source_ports.is_empty()
+            && self.destination_ports.is_empty());
+        nets(&self.hosts, &[from, to])
+            && nets(&self.sources, &[from])
+            && nets(&self.destinations, &[to])
+            && (has_ports || !asks_ports)
+            && ports(&self.ports, &[from, to])
+            && ports(&self.source_ports, &[from])
+            && ports(&self.destination_ports, &[to])
+            && (self.protocols.is_empty() || self.protocols.contains(&Protocol::Ip(tuple.protocol)))
     }
 
     /// The filter as options that ask for the same, for the capture file's interface blocks.
@@ -190,6 +227,46 @@ mod tests {
             filter.describe(),
             "--host 192.0.2.1/32,2001:db8::/32 --port 80,8000-8999 --proto tcp,90"
         );
+    }
+
+    #[test]
+    fn a_flow_is_named_by_a_filter_that_one_of_its_directions_matches() {
+        let filter = |words: &str| {
+            let mut filter = Filter::default();
+            for word in words.split(' ') {
+                match word.split_once('=').unwrap() {
+                    ("src", net) => filter.sources.push(net.parse().unwrap()),
+                    ("host", net) => filter.hosts.push(net.parse().unwrap()),
+                    ("dport", port) => filter.destination_ports.push(port.parse().unwrap()),
+                    (_, name) => filter.protocols.push(name.parse().unwrap()),
+                }
+            }
+            filter
+        };
+        let end = |text: &str| Endpoint::from(text.parse::<std::net::SocketAddr>().unwrap());
+        let tuple = Tuple {
+            source: end("192.0.2.9:40000"),
+            destination: end("198.51.100.2:80"),
+            protocol: 6,
+        };
+        for words in [
+            "host=198.51.100.0/24",
+            "src=198.51.100.2/32",
+            "dport=80",
+            "proto=tcp",
+            "host=192.0.2.9/32 dport=80 proto=tcp",
+        ] {
+            assert!(filter(words).names(&tuple), "{words}");
+        }
+        for words in [
+            "host=203.0.113.0/24",
+            "dport=81",
+            "proto=udp",
+            "src=192.0.2.9/32 dport=40000",
+        ] {
+            assert!(!filter(words).names(&tuple), "{words}");
+        }
+        assert!(!Filter::default().names(&tuple));
     }
 
     #[test]

@@ -12,6 +12,14 @@ pub struct PortRange {
     last: u16,
 }
 
+impl PortRange {
+    /// Whether the port is in it, the ends included.
+    #[must_use]
+    pub const fn contains(&self, port: u16) -> bool {
+        self.first <= port && port <= self.last
+    }
+}
+
 impl FromStr for PortRange {
     type Err = String;
 

@@ -7,6 +7,7 @@
 //!   it
 //! - `layout`: where things lie in this kernel's structures, and `reasons`: what it calls its
 //!   numbers, both read from its type information by `btf`
+//! - `follow`: teaches the kernel side which tuples to follow
 //! - [`abilities`]: what this kernel and these privileges allow, tried out one by one; `probe` does
 //!   the trying
 //! - [`error`]: what the kernel refused, and the remedy
@@ -18,6 +19,7 @@ pub mod abilities;
 mod btf;
 pub mod error;
 pub mod events;
+mod follow;
 mod layout;
 pub mod log;
 mod probe;

@@ -68,6 +68,8 @@ impl Setup {
 /// The loaded programs, with what they are attached to. Dropping it detaches them all.
 pub struct Kernel {
     pub(super) ebpf: Ebpf,
+    /// Whether there is anything to follow.
+    pub(super) follows: bool,
     pub(super) layout: Layout,
     pub(super) tracepoints: Vec<RawTracePointLink>,
     ring_bytes: u32,
@@ -143,6 +145,7 @@ impl Kernel {
         let counters = counters.try_into().map_err(map_error(names::COUNTERS))?;
         let mut kernel = Self {
             ebpf,
+            follows: follow,
             layout,
             tracepoints: Vec::new(),
             ring_bytes: setup.ring_bytes,

@@ -2,6 +2,8 @@
 
 use capture_common::counters::Counters;
 
+use super::clock;
+use crate::flow::evidence::Mapping;
 use crate::kernel::Kernel;
 use crate::kernel::error::KernelError;
 use crate::packet::Direction;
@@ -99,6 +101,16 @@ impl Attached {
     /// How much the kernel side had to tell that found no room.
     pub(super) fn events_lost(&self) -> u64 {
         self.kernel.events_lost().unwrap_or_default()
+    }
+
+    /// Follows a translated connection by both of its tuples.
+    pub(super) fn follow(&mut self, mapping: &Mapping) {
+        let now = clock::monotonic();
+        for tuple in [&mapping.original, &mapping.reply] {
+            if let Err(error) = self.kernel.follow(tuple, now) {
+                tracing::warn!("{error}");
+            }
+        }
     }
 
     /// What was counted for no interface that is known.

@@ -52,7 +52,7 @@ use self::stop::StopReason;
 use crate::error::{Error, Result};
 use crate::evidence::conntrack::{Conntrack, ConntrackError};
 use crate::evidence::roles;
-use crate::flow::evidence::Evidence;
+use crate::flow::evidence::{Change, Evidence, Fact};
 use crate::flow::role::Role;
 use crate::kernel::log::KernelLog;
 use crate::target::links::Link;
@@ -164,7 +164,10 @@ impl Session {
                     }
                 },
                 evidence = next_evidence(self.conntrack.as_mut()) => match evidence {
-                    Ok(evidence) => self.command(Command::Learn(evidence)),
+                    Ok(evidence) => {
+                        self.follow_translated(&evidence);
+                        self.command(Command::Learn(evidence));
+                    }
                     Err(error) => {
                         self.conntrack = None;
                         self.status.say(&format!("nodecap: {error}"));
@@ -178,6 +181,18 @@ impl Session {
     fn command(&self, command: Command) {
         // A mover that is gone has said so through its other channels.
         let _ = self.commands.send(command);
+    }
+
+    /// A connection that conntrack translates, and of which one of its names matches, is captured
+    /// by the other name too, from its first packet on.
+    fn follow_translated(&mut self, evidence: &Evidence) {
+        if let Fact::Conntrack(mapping) = evidence.fact
+            && mapping.change == Change::Present
+            && self.plan.follow
+            && (self.plan.filter.names(&mapping.original) || self.plan.filter.names(&mapping.reply))
+        {
+            self.attached.follow(&mapping);
+        }
     }
 
     fn tick(&mut self) {

@@ -1,0 +1,89 @@
+//! Teaches the kernel side which tuples to follow: those of flows that were translated before any
+//! packet of theirs matched.
+
+use aya::maps::HashMap;
+use capture_common::names;
+
+use super::error::KernelError;
+use super::program::{Kernel, map_error};
+use crate::flow::tuple::{Endpoint, Tuple};
+
+/// A key of the map of followed flows (`FlowKey`, capture-ebpf/src/tuple.rs): both addresses in
+/// 16 bytes each, as in the packet; both ports, the IP version and the protocol, two bytes each.
+type KeyBytes = [u8; 40];
+
+impl Kernel {
+    /// Follows a tuple and its reverse from now on; `now` by `CLOCK_MONOTONIC`, in nanoseconds.
+    /// Nothing, if this capture doesn't follow.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError::Map`].
+    pub fn follow(&mut self, tuple: &Tuple, now: u64) -> Result<(), KernelError> {
+        if !self.follows {
+            return Ok(());
+        }
+        let map = self
+            .ebpf
+            .map_mut(names::FLOWS)
+            .ok_or(KernelError::Missing(names::FLOWS))?;
+        let mut flows: HashMap<_, KeyBytes, u64> =
+            map.try_into().map_err(map_error(names::FLOWS))?;
+        for tuple in [*tuple, tuple.reversed()] {
+            flows
+                .insert(key(&tuple), now, 0)
+                .map_err(map_error(names::FLOWS))?;
+        }
+        Ok(())
+    }
+}
+
+fn key(tuple: &Tuple) -> KeyBytes {
+    let mut key = [0; 40];
+    let version: u16 = if tuple.source.address.is_ipv4() { 4 } else { 6 };
+    put_address(&mut key[..16], &tuple.source);
+    put_address(&mut key[16..32], &tuple.destination);
+    let rest = [
+        tuple.source.port,
+        tuple.destination.port,
+        version,
+        u16::from(tuple.protocol),
+    ];
+    for (bytes, number) in key[32..].chunks_exact_mut(2).zip(rest) {
+        bytes.copy_from_slice(&number.to_ne_bytes());
+    }
+    key
+}
+
+fn put_address(bytes: &mut [u8], end: &Endpoint) {
+    match end.address {
+        std::net::IpAddr::V4(address) => bytes[..4].copy_from_slice(&address.octets()),
+        std::net::IpAddr::V6(address) => bytes.copy_from_slice(&address.octets()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_addresses_as_in_the_packet_and_numbers_as_the_machine_has_them() {
+        let end = |address: [u8; 4], port| Endpoint {
+            address: address.into(),
+            port,
+        };
+        let key = key(&Tuple {
+            source: end([192, 0, 2, 9], 40_000),
+            destination: end([192, 0, 2, 1], 8_080),
+            protocol: 6,
+        });
+        assert_eq!(key[..5], [192, 0, 2, 9, 0]);
+        assert_eq!(key[16..21], [192, 0, 2, 1, 0]);
+        assert_eq!(key[32..34], 40_000_u16.to_ne_bytes());
+        assert_eq!(key[34..36], 8_080_u16.to_ne_bytes());
+        assert_eq!(
+            key[36..40],
+            [4_u16.to_ne_bytes(), 6_u16.to_ne_bytes()].concat()
+        );
+    }
+}
