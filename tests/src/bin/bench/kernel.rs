@@ -13,7 +13,7 @@ use lab::frames::{Flow, Frame};
 
 use crate::elf::{instruction, object};
 use crate::report::{Aim, Report, Row};
-use crate::{Failure, Scale, median};
+use crate::{Failure, Scale};
 
 /// nodecap's own default.
 const RING_BYTES: u32 = 32 << 20;
@@ -143,11 +143,10 @@ pub(crate) fn measure(scale: Scale, report: &mut Report) -> Result<(), Failure> 
             bench.run()?;
         }
     }
-    let harness = median(&harness);
-    report.add(Row::cost("an empty program", harness));
+    report.add(Row::cost("an empty program", &harness));
     for bench in benches {
         bench.check(scale)?;
-        let row = Row::cost(bench.case.what, median(&bench.nanoseconds));
+        let row = Row::cost(bench.case.what, &bench.nanoseconds);
         report.add(Row {
             aim: bench.case.aim,
             ..row

@@ -17,53 +17,74 @@ pub(crate) fn measure(
         (Keep::Start, "96 bytes"),
         (Keep::Whole, "whole 1,400 bytes"),
     ] {
-        let mut highest = [Some(0), Some(0)];
-        let mut going = [true, true];
+        let mut ladders = [Tool::Nodecap, other.clone()].map(Ladder::new);
         for rate in scale.rates() {
-            for (place, tool) in [&Tool::Nodecap, other].into_iter().enumerate() {
-                if !going[place] {
-                    continue;
-                }
-                progress(&format!("{tool}, {name}, {rate} packets a second"));
-                going[place] = is_lossless(scale, router, tool, keep, *rate)?;
-                if going[place] {
-                    highest[place] = Some(*rate);
-                }
+            for ladder in &mut ladders {
+                ladder.step(scale, router, keep, *rate)?;
             }
         }
-        let [ours, highest_other] = highest.map(|rate| rate.map(|rate| rate as f64));
+        let [ours, other] = ladders;
+        let limit = if ours.at_generators_limit || other.at_generators_limit {
+            "; packets could come no faster"
+        } else {
+            ""
+        };
         report.add(Row {
-            what: format!("highest rate without loss, {name}"),
+            what: format!("highest rate without loss, {name}{limit}"),
             unit: "/s",
-            ours,
-            other: highest_other,
+            ours: ours.highest.map(|rate| rate as f64),
+            other: other.highest.map(|rate| rate as f64),
             aim: Some(Aim::NoLess),
+            ..Row::default()
         });
     }
     Ok(())
 }
 
-/// Whether it has all packets, in one of two attempts: the machine may have had something else to
-/// do in one of them.
-fn is_lossless(
-    scale: Scale,
-    router: &Router,
-    tool: &Tool,
-    keep: Keep,
-    rate: u64,
-) -> Result<bool, Failure> {
-    for _ in 0..2 {
-        let packets = (rate as f64 * scale.lossless_seconds()) as u64;
-        let outcome = beside(router, tool, keep, || {
-            router.send(packets, Pace::PerSecond(rate))
-        })?;
-        // Where the generator itself couldn't keep the pace, the rate was another.
-        if outcome.sent.rate() < rate as f64 * 0.95 {
-            return Ok(false);
-        }
-        if outcome.is_lossless() {
-            return Ok(true);
+/// How far one capture has come.
+struct Ladder {
+    tool: Tool,
+    /// The highest rate that it had all packets at.
+    highest: Option<u64>,
+    ended: bool,
+    /// It ended since the packets couldn't be made any faster.
+    at_generators_limit: bool,
+}
+
+impl Ladder {
+    fn new(tool: Tool) -> Self {
+        Self {
+            tool,
+            highest: None,
+            ended: false,
+            at_generators_limit: false,
         }
     }
-    Ok(false)
+
+    /// Tries this rate, twice if need be: the machine may have had something else to do.
+    fn step(
+        &mut self,
+        scale: Scale,
+        router: &Router,
+        keep: Keep,
+        rate: u64,
+    ) -> Result<(), Failure> {
+        if self.ended {
+            return Ok(());
+        }
+        progress(&format!("{}, {keep:?}, {rate} packets a second", self.tool));
+        let packets = (rate as f64 * scale.lossless_seconds()) as u64;
+        for _ in 0..2 {
+            let outcome = beside(router, &self.tool, keep, || {
+                router.send(packets, Pace::PerSecond(rate))
+            })?;
+            self.at_generators_limit = outcome.sent.rate() < rate as f64 * 0.95;
+            if outcome.is_lossless() && !self.at_generators_limit {
+                self.highest = Some(rate);
+                return Ok(());
+            }
+        }
+        self.ended = true;
+        Ok(())
+    }
 }

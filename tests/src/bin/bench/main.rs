@@ -96,7 +96,7 @@ impl Scale {
             (Self::Quick, Pace::PerSecond(_)) => 100_000,
             (Self::Full, Pace::PerSecond(_)) => 200_000,
             (Self::Quick, Pace::FullSpeed) => 500_000,
-            (Self::Full, Pace::FullSpeed) => 2_000_000,
+            (Self::Full, Pace::FullSpeed) => 1_000_000,
         }
     }
 

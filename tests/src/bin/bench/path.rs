@@ -114,6 +114,7 @@ fn describe(rounds: &[Round], name: &str, report: &mut Report) {
             ours: Some(ours),
             other: Some(other).filter(|other| !other.is_nan()),
             aim,
+            ..Row::default()
         });
     };
     let alone = over(&|round| round.ours.alone);
@@ -161,7 +162,7 @@ pub(crate) fn measure_waiting(
             unit: "%",
             ours: Some(shares[0]),
             other: Some(shares[1]),
-            aim: None,
+            ..Row::default()
         });
     }
     Ok(())
