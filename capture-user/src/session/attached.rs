@@ -1,5 +1,7 @@
 //! The kernel side of a session: what is attached where, and what was counted there.
 
+use std::collections::BTreeSet;
+
 use capture_common::counters::Counters;
 
 use super::clock;
@@ -54,6 +56,15 @@ impl Attached {
         self.interfaces
             .iter()
             .any(|place| place.index == index && place.closed.is_none())
+    }
+
+    /// The indices of the interfaces that are captured on.
+    pub(super) fn indices(&self) -> BTreeSet<u32> {
+        self.interfaces
+            .iter()
+            .filter(|place| place.closed.is_none())
+            .map(|place| place.index)
+            .collect()
     }
 
     /// How many interfaces are captured on.

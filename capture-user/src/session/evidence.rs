@@ -1,20 +1,16 @@
 //! What a session listens to besides packets, each as far as this node has it; what is missing is
 //! said at the start, with what that weakens.
 
-use std::collections::BTreeSet;
-
+use super::clock;
 use super::plan::Plan;
 use crate::error::Result;
 use crate::evidence::conntrack::{self, Conntrack};
-use crate::evidence::roles;
 use crate::evidence::sysctl::Sysctls;
 use crate::flow::reset::Environment;
 use crate::flow::tracker::Config;
 use crate::kernel::abilities::reads_kernel_memory;
 use crate::kernel::tracepoints::Told;
 use crate::kernel::{Events, Kernel};
-use crate::target::links::Link;
-use crate::target::select::Selection;
 
 /// Whether the kernel side may read kernel memory; says so if not.
 pub(super) fn may_know(notes: &mut Vec<String>) -> bool {
@@ -58,18 +54,15 @@ pub(super) async fn conntrack(notes: &mut Vec<String>) -> Option<Conntrack> {
     }
 }
 
-/// How the tracker is set, and what it is told that this capture can see.
-pub(super) fn config(plan: &Plan, links: &[Link], selection: &Selection, told: &Told) -> Config {
-    let captured: BTreeSet<_> = selection.links.iter().map(|link| link.index).collect();
+/// How the tracker is set, and what it is told that this capture can see: everything, from now on,
+/// if the capture is complete.
+pub(super) fn config(plan: &Plan, complete: bool, told: &Told) -> Config {
     let mut environment = Environment {
         live: true,
         resets_told: told.resets_sent,
         reasons_told: told.reasons,
         drops_told: told.drops,
-        // Under a filter a packet can come in by a name that doesn't match, and be seen only when
-        // it leaves by one that does: then it wasn't made here.
-        complete: plan.filter.is_empty()
-            && roles::is_complete(links, &captured, plan.directions.len() == 2),
+        complete_since: complete.then(clock::monotonic),
         netns: this_namespace(),
         ..Environment::default()
     };

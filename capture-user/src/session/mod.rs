@@ -9,10 +9,11 @@
 //! - [`clock`], [`frame`], `interface`: a record's stamp, bytes and index as a file tells them
 //! - [`ledger`]: every packet accounted for; [`progress`], `status`: what is shown meanwhile
 //! - `start`: from a plan to everything attached and open; `attached`: the kernel side of it,
-//!   `evidence`: what else is listened to
+//!   `evidence`: what else is listened to, `completeness`: whether nothing is missed
 
 mod attached;
 pub mod clock;
+mod completeness;
 mod evidence;
 pub mod frame;
 mod interface;
@@ -40,6 +41,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use self::attached::Attached;
+use self::completeness::{Change, Completeness};
 use self::interface::Interface;
 use self::ledger::Account;
 use self::limits::Limit;
@@ -51,9 +53,7 @@ use self::status::Status;
 use self::stop::StopReason;
 use crate::error::{Error, Result};
 use crate::evidence::conntrack::{Conntrack, ConntrackError};
-use crate::evidence::roles;
-use crate::flow::evidence::{Change, Evidence, Fact};
-use crate::flow::role::Role;
+use crate::flow::evidence::{self as known, Evidence, Fact};
 use crate::kernel::log::KernelLog;
 use crate::target::links::Link;
 use crate::target::name::printable;
@@ -98,8 +98,7 @@ struct Session {
     attached: Attached,
     selection: Selection,
     watch: Watch,
-    /// The links as they were listed, and those that have appeared since.
-    links: Vec<Link>,
+    completeness: Completeness,
     conntrack: Option<Conntrack>,
     signals: Signals,
     commands: Sender<Command>,
@@ -160,6 +159,8 @@ impl Session {
                     }
                     Err(error) => {
                         watching = false;
+                        let change = self.completeness.is_blind();
+                        self.tell_completeness(change);
                         self.status.say(&format!("nodecap: interfaces are no longer watched: {error}"));
                     }
                 },
@@ -187,7 +188,7 @@ impl Session {
     /// by the other name too, from its first packet on.
     fn follow_translated(&mut self, evidence: &Evidence) {
         if let Fact::Conntrack(mapping) = evidence.fact
-            && mapping.change == Change::Present
+            && mapping.change == known::Change::Present
             && self.plan.follow
             && (self.plan.filter.names(&mapping.original) || self.plan.filter.names(&mapping.reply))
         {
@@ -224,6 +225,9 @@ impl Session {
 
     /// Takes in that an interface came or went. True if none is left and none can come.
     fn follow(&mut self, event: LinkEvent) -> bool {
+        self.completeness.hear(&event);
+        // Before an interface is joined as well, since until then it isn't seen.
+        self.review_completeness();
         match event {
             LinkEvent::Removed { index, name } => {
                 if !self.attached.forget(index) {
@@ -240,31 +244,32 @@ impl Session {
                 left == 0 && !self.selection.takes_later()
             }
             LinkEvent::Appeared(link) | LinkEvent::Changed(link) => {
-                if !self.attached.is_on(link.index) {
-                    if self.selection.takes(&link) {
-                        self.join(&link);
-                    } else if link.up {
-                        self.command(Command::Incomplete);
-                    }
+                if !self.attached.is_on(link.index) && self.selection.takes(&link) {
+                    self.join(&link);
+                    self.review_completeness();
                 }
                 false
             }
         }
     }
 
-    /// What a link stands for among those that there are now.
-    fn roles_with(&mut self, link: &Link) -> Role {
-        self.links.retain(|known| known.index != link.index);
-        self.links.push(link.clone());
-        roles::roles(&self.links)
-            .get(&link.index)
-            .copied()
-            .unwrap_or(Role::Unknown)
+    /// Tells the mover whether everything is seen, where that has changed.
+    fn review_completeness(&mut self) {
+        let change = self.completeness.update(&self.attached.indices());
+        self.tell_completeness(change);
+    }
+
+    fn tell_completeness(&self, change: Option<Change>) {
+        match change {
+            Some(Change::Begins) => self.command(Command::CompleteSince(Some(clock::monotonic()))),
+            Some(Change::Ends) => self.command(Command::CompleteSince(None)),
+            None => {}
+        }
     }
 
     /// Captures on one more interface.
     fn join(&mut self, link: &Link) {
-        let role = self.roles_with(link);
+        let role = self.completeness.role(link.index);
         // The mover is told first: it must know the interface when the first packet comes.
         self.command(Command::Interface(Interface::new(link, role)));
         match self.attached.join(link, &self.plan.directions) {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::attached::Attached;
 use super::clock::{self, Offset};
+use super::completeness::Completeness;
 use super::frame::Link as LinkHeader;
 use super::interface::Interface;
 use super::limits::Gate;
@@ -123,8 +124,9 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
         counted: vec![0; interfaces.len()],
     };
 
+    let completeness = Completeness::new(&plan, links, &attached.indices());
     let (tracking, conntrack) = if plan.track {
-        let config = evidence::config(&plan, &links, &selection, &told);
+        let config = evidence::config(&plan, completeness.holds(), &told);
         let flows = flows.map(OpenedFlows::begin).transpose()?;
         let conntrack = evidence::conntrack(&mut notes).await;
         (Some(Tracking::new(config, events, flows)), conntrack)
@@ -177,7 +179,7 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
         attached,
         selection,
         watch,
-        links,
+        completeness,
         conntrack,
         signals,
         commands,

@@ -24,6 +24,8 @@ pub(super) struct Tracking {
     tracker: Tracker,
     events: Option<Events>,
     flows: Option<FlowsFile>,
+    /// A packet was lost.
+    lost: bool,
 }
 
 impl Tracking {
@@ -36,6 +38,7 @@ impl Tracking {
             tracker: Tracker::new(config),
             events,
             flows,
+            lost: false,
         }
     }
 
@@ -45,9 +48,17 @@ impl Tracking {
         self.tracker.add_interface(interface);
     }
 
-    /// Not everything is seen any more: from a packet that wasn't seen nothing follows.
-    pub(super) fn is_incomplete(&mut self) {
-        self.tracker.environment_mut().complete = false;
+    /// From when on everything is seen. From a packet that wasn't seen before then, nothing
+    /// follows.
+    pub(super) fn complete_since(&mut self, since: Option<u64>) {
+        self.tracker.environment_mut().complete_since = since.filter(|_| !self.lost);
+    }
+
+    /// Until now a packet may have been lost of which no record tells yet.
+    pub(super) fn may_have_missed(&mut self, now: u64) {
+        if let Some(since) = &mut self.tracker.environment_mut().complete_since {
+            *since = now.max(*since);
+        }
     }
 
     /// Events were lost: from one that isn't there nothing follows.
@@ -80,7 +91,8 @@ impl Tracking {
         frame: &[u8],
     ) -> Option<Ticket> {
         if header.lost > 0 {
-            self.is_incomplete();
+            self.lost = true;
+            self.complete_since(None);
         }
         self.tracker.see(&Sighting {
             time: header.ktime,

@@ -53,6 +53,28 @@ pub fn judge(case: &Case<'_>) -> Verdict {
     }
 }
 
+/// How long a packet may stay on a node between the hooks: nanoseconds. One whose neighbour has to
+/// be found first waits for three probes, a second apart (net.ipv4.neigh's `mcast_solicit` and
+/// `retrans_time`); nothing else that Linux does takes as long.
+const LONGEST_STAY: u64 = 3_000_000_000;
+
+impl Case<'_> {
+    /// Whether the reset would have been seen coming in, had it come from elsewhere: it came after
+    /// the time from which nothing was missed, by causality (what it answers was already seen) or
+    /// since no packet stays on the node for so long.
+    fn would_have_been_seen(&self) -> bool {
+        let Some(since) = self.environment.complete_since else {
+            return false;
+        };
+        let after = |time: u64, stay: u64| time >= since.saturating_add(stay);
+        self.answered.is_some_and(|segment| after(segment.time, 0))
+            || self
+                .path
+                .first()
+                .is_some_and(|stop| after(stop.time, LONGEST_STAY))
+    }
+}
+
 /// A reset with all that is known about it and its connection.
 #[derive(Clone, Debug)]
 pub struct Case<'a> {
@@ -202,11 +224,11 @@ pub struct Environment {
     pub reasons_told: bool,
     /// Dropped packets are told (`skb:kfree_skb` with a reason), and no event was lost.
     pub drops_told: bool,
-    /// Every interface of this namespace that is up is captured, in both directions: a packet
-    /// that goes out and was never seen coming in was made here. So it is false as well with a
-    /// direction limit, with a filter that isn't followed, while packets are being lost, and with
-    /// interfaces of several namespaces in one capture.
-    pub complete: bool,
+    /// Since when, on the sightings' clock, every interface of this namespace that is up has been
+    /// captured, in both directions, without a loss: a packet that came in later and goes out was
+    /// seen coming in, so one that wasn't was made here. `None` as well with a direction limit,
+    /// with a filter, and with interfaces of several namespaces in one capture.
+    pub complete_since: Option<u64>,
     /// The inode number of the network namespace that this node's own stack is in, the one that
     /// the captured interfaces belong to. 0 if not known.
     pub netns: u32,

@@ -58,7 +58,7 @@ fn outgoing(case: &Case<'_>, name: &str) -> (OriginSide, String) {
             format!("first seen going out at {name}, a socket in another namespace sent it"),
         );
     }
-    if case.environment.complete {
+    if case.would_have_been_seen() {
         return (
             OriginSide::Local,
             format!("first seen going out at {name}, and it came in nowhere"),

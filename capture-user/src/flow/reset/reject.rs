@@ -48,7 +48,7 @@ pub(super) fn unheard(case: &Case<'_>, side: OriginSide) -> Option<Finding> {
             .iter()
             .all(|stop| stop.direction == Direction::In);
     let rejected = side == OriginSide::Local
-        && environment.complete
+        && case.would_have_been_seen()
         && !environment.drops_told
         && case.answered_dropped.is_none()
         && first(case)?.direction == Direction::Out

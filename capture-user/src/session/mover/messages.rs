@@ -16,8 +16,8 @@ pub(in crate::session) enum Command {
     Interface(Interface),
     /// Something was learned of the node's translations.
     Learn(Evidence),
-    /// An interface came up that isn't captured: not everything is seen any more.
-    Incomplete,
+    /// Since when everything that comes into the namespace is seen; `None`: it isn't.
+    CompleteSince(Option<u64>),
     /// The kernel side had more to tell than there was room for.
     EventsLost,
     /// Write out what waits in buffers (USR2).

@@ -182,9 +182,9 @@ impl Mover {
                         tracking.learn(evidence);
                     }
                 }
-                Ok(Command::Incomplete) => {
+                Ok(Command::CompleteSince(since)) => {
                     if let Some(tracking) = &mut self.tracking {
-                        tracking.is_incomplete();
+                        tracking.complete_since(since);
                     }
                 }
                 Ok(Command::EventsLost) => {

@@ -145,6 +145,12 @@ impl Mover {
 
     /// Gives the ring back up to the first record that still waits.
     pub(super) fn release(&mut self) {
+        // The ring can only have been full since the last time if it is nearly so now.
+        if let Some(tracking) = &mut self.tracking
+            && self.ring.is_half_full()
+        {
+            tracking.may_have_missed(clock::monotonic());
+        }
         // In the order of time, and so nearly in that of the ring.
         let held = self.held.iter().map(|held| held.waiting.position).min();
         let position = self.order.oldest_position().into_iter().chain(held).min();

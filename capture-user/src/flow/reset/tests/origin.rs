@@ -37,8 +37,26 @@ fn a_reset_that_only_went_out_is_from_nobody_knows_where() {
 fn a_reset_that_only_went_out_is_this_nodes_own_where_nothing_could_have_been_missed() {
     from_outside()
         .seen(VETH, Role::Pod, Out)
-        .with(|s| s.environment.complete = true)
+        .with(|s| s.environment.complete_since = Some(0))
         .comes_from(OriginSide::Local);
+}
+
+#[test]
+fn a_reset_may_have_come_in_before_everything_was_captured() {
+    // It comes ten seconds in, half a millisecond after what it answers.
+    let complete_since = |since: u64| {
+        from_outside()
+            .seen(VETH, Role::Pod, Out)
+            .with(|s| s.environment.complete_since = Some(since))
+    };
+    complete_since(10 * SECOND).comes_from(OriginSide::Unknown);
+    complete_since(10 * SECOND - MS / 4).comes_from(OriginSide::Unknown);
+    // Had it come in at all, then after what it answers, and so with everything captured.
+    complete_since(10 * SECOND - MS).comes_from(OriginSide::Local);
+    // It answers nothing that was seen: then only time tells that it can't be from before.
+    let unprovoked = |since| complete_since(since).with(|s| s.answered = None);
+    unprovoked(10 * SECOND - MS).comes_from(OriginSide::Unknown);
+    unprovoked(7 * SECOND).comes_from(OriginSide::Local);
 }
 
 #[test]
@@ -54,7 +72,7 @@ fn a_reset_that_another_namespace_tells_of_is_never_this_nodes_own() {
     from_outside()
         .seen(ETH0, Role::Uplink, Out)
         .told("NO_SOCKET", POD)
-        .with(|s| s.environment.complete = true)
+        .with(|s| s.environment.complete_since = Some(0))
         .comes_from(OriginSide::Unknown);
 }
 

@@ -211,7 +211,7 @@ fn a_syn_answered_from_the_connection_before_it_is_time_wait() {
 #[test]
 fn a_handshakes_end_that_this_node_resets_is_likely_backlog_overflow_where_that_is_set() {
     let overflow = from_outside().seen(ETH0, Role::Uplink, Out).with(|s| {
-        s.environment.complete = true;
+        s.environment.complete_since = Some(0);
         s.environment.abort_on_overflow = Some(true);
         s.phase = Phase::SynReceived;
         s.sender = Side::default();

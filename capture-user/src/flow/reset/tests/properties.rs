@@ -155,7 +155,7 @@ fn any_environment() -> impl Strategy<Value = Environment> {
             resets_told: flags.1,
             reasons_told: flags.2,
             drops_told: flags.3,
-            complete: flags.4,
+            complete_since: flags.4.then_some(0),
             netns,
             abort_on_overflow: settings.0,
             conntrack_be_liberal: settings.1,
@@ -250,7 +250,7 @@ proptest! {
                 let went_out = first.is_some_and(|s| s.direction == Out);
                 let told = scene.sent.is_some_and(|sent| sent.netns == NODE);
                 prop_assert!(
-                    on_loopback || (went_out && (told || scene.environment.complete))
+                    on_loopback || (went_out && (told || scene.environment.complete_since.is_some()))
                 );
             }
             OriginSide::Unknown => {}

@@ -33,7 +33,7 @@ fn a_packet_that_netfilter_dropped_and_that_was_answered_met_a_reject_rule() {
 
 #[test]
 fn a_reject_rule_that_sends_out_where_the_packet_came_in_is_this_nodes() {
-    let scene = on_the_node().with(|s| s.environment.complete = true);
+    let scene = on_the_node().with(|s| s.environment.complete_since = Some(0));
     scene.is(Cause::RejectRule, Confidence::Kernel);
     scene.comes_from(OriginSide::Local);
 }
@@ -92,7 +92,7 @@ fn without_drop_events_a_reset_made_here_by_no_socket_is_likely_a_reject_rule() 
     let scene = on_the_node().with(|s| {
         s.answered_dropped = None;
         s.environment.drops_told = false;
-        s.environment.complete = true;
+        s.environment.complete_since = Some(0);
     });
     scene.is(Cause::RejectRule, Confidence::Heuristic);
     // What it answers went on: then a rule didn't stop it.
@@ -103,7 +103,7 @@ fn without_drop_events_a_reset_made_here_by_no_socket_is_likely_a_reject_rule() 
     went_on.is_unknown();
     scene
         .clone()
-        .with(|s| s.environment.complete = false)
+        .with(|s| s.environment.complete_since = None)
         .is_unknown();
     // With drop events, there would be one.
     scene.with(|s| s.environment.drops_told = true).is_unknown();
