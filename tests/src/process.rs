@@ -10,7 +10,7 @@ use std::time::Instant;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::wait::{PATIENCE, wait_for, wait_until};
+use crate::wait::{PATIENCE, wait_for};
 
 /// What becomes of the program's standard output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -139,29 +139,6 @@ impl Process {
                 self.stderr()
             );
         }
-    }
-
-    /// Waits until a signal that was sent has reached it, so that the next one of its kind counts
-    /// as another.
-    ///
-    /// # Panics
-    ///
-    /// When it doesn't in good time.
-    #[track_caller]
-    pub fn wait_until_delivered(&self, signal: Signal) {
-        let bit = 1u64 << (signal as i32 - 1);
-        wait_until(&format!("{signal} taken by {}", self.description), || {
-            let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
-            let status = status.unwrap_or_default();
-            let pending = |label| {
-                let value = status.lines().find_map(|line| line.strip_prefix(label))?;
-                u64::from_str_radix(value.trim(), 16).ok()
-            };
-            [pending("SigPnd:"), pending("ShdPnd:")]
-                .into_iter()
-                .flatten()
-                .all(|set| set & bit == 0)
-        });
     }
 
     /// Whether it has ended.

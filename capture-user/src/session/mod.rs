@@ -32,13 +32,14 @@ mod summary;
 mod tracking;
 
 use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use self::attached::Attached;
 use self::completeness::{Change, Completeness};
@@ -60,6 +61,8 @@ use crate::target::name::printable;
 use crate::target::select::Selection;
 use crate::target::watch::{LinkEvent, Watch};
 
+/// After how long an end that takes its time is spoken of.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How often the status line and the kernel side's messages are refreshed.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -288,6 +291,8 @@ impl Session {
     /// interface and direction (`tcx_entry_sync`). What the programs still count meanwhile comes
     /// after the end.
     async fn finish(mut self, reason: Option<StopReason>) -> Result<Outcome> {
+        let mut patience = pin!(sleep(PATIENCE));
+        let mut asked = false;
         if let Some(reason) = reason {
             self.command(Command::Stop(reason));
             loop {
@@ -296,6 +301,10 @@ impl Session {
                         break;
                     },
                     signal = self.signals.next() => self.hurry(signal)?,
+                    () = &mut patience, if !asked => {
+                        asked = true;
+                        self.ask_for_patience();
+                    }
                 }
             }
         }
@@ -307,6 +316,10 @@ impl Session {
             tokio::select! {
                 moved = &mut self.moved => break moved,
                 signal = self.signals.next() => self.hurry(signal)?,
+                () = &mut patience, if !asked => {
+                    asked = true;
+                    self.ask_for_patience();
+                }
             }
         };
         let moved = moved.map_err(|_| {
@@ -319,13 +332,19 @@ impl Session {
         Ok(outcome)
     }
 
-    /// A second signal to stop doesn't wait for anything.
+    /// A disk that is slow, or a pipe that nobody reads, keeps it from ending.
+    fn ask_for_patience(&self) {
+        self.status
+            .say("nodecap: still writing what was captured; an interrupt now stops at once");
+    }
+
+    /// A signal to stop while it is ending doesn't wait for anything.
     fn hurry(&self, signal: Signal) -> Result<()> {
         match signal {
             Signal::Stop(_) => {
                 self.status.clear();
                 Err(Error::failure(
-                    "stopped at once by a second signal: what had not been written is lost",
+                    "stopped at once by a signal while ending: what had not been written is lost",
                 ))
             }
             Signal::Counts | Signal::Flush => Ok(()),
