@@ -1,7 +1,8 @@
 //! The kernel boundary: the only place that knows aya, and the only one in user space with
 //! `unsafe` in it.
 //!
-//! - [`program`]: loads the programs with a filter, attaches and detaches them, reads counters
+//! - [`program`]: loads the programs with a filter, reads counters; `tables` fills in the filter;
+//!   [`attach`] attaches and detaches them; [`test_run`] runs one by itself
 //! - [`ring`]: a ring's user side, read in place and released in batches
 //! - [`events`]: what else the kernel side tells, as evidence; [`tracepoints`] attaches what tells
 //!   it
@@ -16,6 +17,7 @@
 //! Everything that changes with the kernel's version or with privileges ends here.
 
 pub mod abilities;
+pub mod attach;
 mod btf;
 pub mod error;
 pub mod events;
@@ -26,6 +28,8 @@ mod probe;
 pub mod program;
 mod reasons;
 pub mod ring;
+mod tables;
+pub mod test_run;
 pub mod tracepoints;
 
 pub use events::Events;

@@ -1,24 +1,20 @@
-//! The programs and their maps: loaded with one filter, attached where a capture wants them.
+//! The programs and their maps, loaded with one filter.
 
-use std::collections::HashMap as StdHashMap;
-
-use aya::maps::lpm_trie::{Key, LpmTrie};
-use aya::maps::{Array, MapData, PerCpuHashMap, PerCpuValues};
-use aya::programs::links::LinkOrder;
+use aya::maps::{MapData, PerCpuHashMap, PerCpuValues};
+use aya::programs::SchedClassifier;
 use aya::programs::raw_trace_point::RawTracePointLink;
-use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
-use aya::programs::{SchedClassifier, TcAttachType, TestRun as _, TestRunOptions};
 use aya::{Ebpf, EbpfLoader};
 use capture_common::counters::Counters;
-use capture_common::filter::{PORT_TABLE_LEN, PROTOCOL_TABLE_LEN};
 use capture_common::{LAYOUT_VERSION, names};
 use rustix::io::Errno;
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
+use super::attach::Links;
 use super::error::{KernelError, errno};
 use super::layout::Layout;
 use super::log::{KernelLog, LogLevel};
 use super::ring::Ring;
+use super::tables::{entries, fill};
 use crate::filter::Tables;
 use crate::packet::Direction;
 use crate::target::links::Framing;
@@ -74,16 +70,7 @@ pub struct Kernel {
     pub(super) tracepoints: Vec<RawTracePointLink>,
     ring_bytes: u32,
     counters: PerCpuHashMap<MapData, u32, CounterBytes>,
-    links: StdHashMap<(u32, Direction), SchedClassifierLink>,
-}
-
-/// What one run of a program by `BPF_PROG_TEST_RUN` gave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TestRun {
-    /// What the program returned.
-    pub verdict: i32,
-    /// Nanoseconds a run, the mean over the repetitions.
-    pub nanoseconds: u64,
+    pub(super) links: Links,
 }
 
 impl Kernel {
@@ -150,7 +137,7 @@ impl Kernel {
             tracepoints: Vec::new(),
             ring_bytes: setup.ring_bytes,
             counters,
-            links: StdHashMap::new(),
+            links: Links::default(),
         };
         // Takes what is counted for an interface that has no entry.
         kernel.count_from_zero(0)?;
@@ -178,61 +165,6 @@ impl Kernel {
         KernelLog::new(&mut self.ebpf)
     }
 
-    /// Attaches to an interface of this network namespace, one way, ahead of all others there:
-    /// a program before ours that ends the chain would hide packets from it.
-    ///
-    /// # Errors
-    ///
-    /// [`KernelError::Attach`]; [`KernelError::is_gone`] tells whether the interface has vanished.
-    pub fn attach(
-        &mut self,
-        index: u32,
-        name: &str,
-        framing: Framing,
-        direction: Direction,
-    ) -> Result<(), KernelError> {
-        let attach = |source: aya::programs::ProgramError| KernelError::Attach {
-            interface: name.to_owned(),
-            source: Box::new(source),
-        };
-        if !self.is_attached(index) {
-            self.count_from_zero(index)?;
-        }
-        let program = self.program(direction, framing)?;
-        let way = match direction {
-            Direction::In => TcAttachType::Ingress,
-            Direction::Out => TcAttachType::Egress,
-        };
-        let link = program
-            .attach_with_options(name, way, TcAttachOptions::TcxOrder(LinkOrder::first()))
-            .map_err(attach)?;
-        let link = program.take_link(link).map_err(attach)?;
-        self.links.insert((index, direction), link);
-        Ok(())
-    }
-
-    /// Whether anything is attached to the interface.
-    #[must_use]
-    pub fn is_attached(&self, index: u32) -> bool {
-        [Direction::In, Direction::Out]
-            .iter()
-            .any(|direction| self.links.contains_key(&(index, *direction)))
-    }
-
-    /// Detaches from an interface, if attached. Its counters stay.
-    pub fn detach(&mut self, index: u32) {
-        for direction in [Direction::In, Direction::Out] {
-            self.links.remove(&(index, direction));
-        }
-    }
-
-    /// Detaches from everywhere, the tracepoints included. When it returns no program runs any
-    /// more: the kernel waits for a grace period for each (`tcx_entry_sync`).
-    pub fn detach_all(&mut self) {
-        self.links.clear();
-        self.tracepoints.clear();
-    }
-
     /// An interface's counters, summed over the CPUs.
     ///
     /// # Errors
@@ -247,51 +179,6 @@ impl Kernel {
             // The array has exactly the struct's size.
             sum.plus(&Counters::read_from_bytes(bytes).unwrap_or_default())
         }))
-    }
-
-    /// Runs a program on a packet without any interface, `repeat` times. What matches is counted
-    /// and recorded as if it had been seen on the interface with index 1 (loopback).
-    ///
-    /// # Errors
-    ///
-    /// [`KernelError`], when the kernel refuses the packet (less than an Ethernet header).
-    pub fn test_run(
-        &mut self,
-        direction: Direction,
-        framing: Framing,
-        packet: &[u8],
-        repeat: u32,
-    ) -> Result<TestRun, KernelError> {
-        let program = self.program(direction, framing)?;
-        let options = TestRunOptions {
-            data_in: Some(packet),
-            repeat,
-            ..TestRunOptions::new()
-        };
-        let run = program
-            .test_run(options)
-            .map_err(|error| KernelError::Load(Box::new(error)))?;
-        Ok(TestRun {
-            verdict: run.return_value.cast_signed(),
-            nanoseconds: run.duration.as_nanos().try_into().unwrap_or(u64::MAX),
-        })
-    }
-
-    /// The number by which bpftool(8) knows the program for a direction and a framing.
-    ///
-    /// # Errors
-    ///
-    /// [`KernelError`], when it can't be loaded or the kernel doesn't tell.
-    pub fn program_id(
-        &mut self,
-        direction: Direction,
-        framing: Framing,
-    ) -> Result<u32, KernelError> {
-        let program = self.program(direction, framing)?;
-        let info = program
-            .info()
-            .map_err(|error| KernelError::Load(Box::new(error)))?;
-        Ok(info.id())
     }
 
     /// Starts an interface's counters.
@@ -318,7 +205,7 @@ impl Kernel {
     }
 
     /// The program for a direction and a framing, loaded when first asked for.
-    fn program(
+    pub(super) fn program(
         &mut self,
         direction: Direction,
         framing: Framing,
@@ -365,11 +252,6 @@ fn load(program: &mut SchedClassifier) -> Result<(), KernelError> {
 /// User space is woken when this part of the ring is waiting; below, it comes by its timer.
 const WAKE_FRACTION: u64 = 8;
 
-/// A trie of no entries can't be created.
-fn entries(prefixes: usize) -> u32 {
-    u32::try_from(prefixes).unwrap_or(u32::MAX).max(1)
-}
-
 pub(super) fn map_error<E>(map: &'static str) -> impl Fn(E) -> KernelError
 where
     E: std::error::Error + Send + Sync + 'static,
@@ -378,42 +260,6 @@ where
         map,
         source: Box::new(error),
     }
-}
-
-/// Fills the filter's tables.
-fn fill(ebpf: &mut Ebpf, tables: &Tables) -> Result<(), KernelError> {
-    let map = ebpf
-        .map_mut(names::ADDRESSES_V4)
-        .ok_or(KernelError::Missing(names::ADDRESSES_V4))?;
-    let mut trie: LpmTrie<_, [u8; 4], u8> =
-        map.try_into().map_err(map_error(names::ADDRESSES_V4))?;
-    for (net, bits) in &tables.addresses_v4 {
-        let key = Key::new(u32::from(net.prefix_len()), net.network().octets());
-        trie.insert(&key, bits, 0)
-            .map_err(map_error(names::ADDRESSES_V4))?;
-    }
-    let map = ebpf
-        .map_mut(names::ADDRESSES_V6)
-        .ok_or(KernelError::Missing(names::ADDRESSES_V6))?;
-    let mut trie: LpmTrie<_, [u8; 16], u8> =
-        map.try_into().map_err(map_error(names::ADDRESSES_V6))?;
-    for (net, bits) in &tables.addresses_v6 {
-        let key = Key::new(u32::from(net.prefix_len()), net.network().octets());
-        trie.insert(&key, bits, 0)
-            .map_err(map_error(names::ADDRESSES_V6))?;
-    }
-    let map = ebpf
-        .map_mut(names::PORTS)
-        .ok_or(KernelError::Missing(names::PORTS))?;
-    Array::<_, [u8; PORT_TABLE_LEN]>::try_from(map)
-        .and_then(|mut array| array.set(0, tables.ports.as_bytes(), 0))
-        .map_err(map_error(names::PORTS))?;
-    let map = ebpf
-        .map_mut(names::PROTOCOLS)
-        .ok_or(KernelError::Missing(names::PROTOCOLS))?;
-    Array::<_, [u8; PROTOCOL_TABLE_LEN]>::try_from(map)
-        .and_then(|mut array| array.set(0, tables.protocols.as_bytes(), 0))
-        .map_err(map_error(names::PROTOCOLS))
 }
 
 /// Below 5.11 maps count against `RLIMIT_MEMLOCK` instead of the memory cgroup. Where raising it

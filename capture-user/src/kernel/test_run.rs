@@ -1,0 +1,64 @@
+//! A program by itself: run on a packet without any interface, and known by its number.
+
+use aya::programs::{TestRun as _, TestRunOptions};
+
+use super::error::KernelError;
+use super::program::Kernel;
+use crate::packet::Direction;
+use crate::target::links::Framing;
+
+/// What one run of a program by `BPF_PROG_TEST_RUN` gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TestRun {
+    /// What the program returned.
+    pub verdict: i32,
+    /// Nanoseconds a run, the mean over the repetitions.
+    pub nanoseconds: u64,
+}
+
+impl Kernel {
+    /// Runs a program on a packet without any interface, `repeat` times. What matches is counted
+    /// and recorded as if it had been seen on the interface with index 1 (loopback).
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError`], when the kernel refuses the packet (less than an Ethernet header).
+    pub fn test_run(
+        &mut self,
+        direction: Direction,
+        framing: Framing,
+        packet: &[u8],
+        repeat: u32,
+    ) -> Result<TestRun, KernelError> {
+        let program = self.program(direction, framing)?;
+        let options = TestRunOptions {
+            data_in: Some(packet),
+            repeat,
+            ..TestRunOptions::new()
+        };
+        let run = program
+            .test_run(options)
+            .map_err(|error| KernelError::Load(Box::new(error)))?;
+        Ok(TestRun {
+            verdict: run.return_value.cast_signed(),
+            nanoseconds: run.duration.as_nanos().try_into().unwrap_or(u64::MAX),
+        })
+    }
+
+    /// The number by which bpftool(8) knows the program for a direction and a framing.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError`], when it can't be loaded or the kernel doesn't tell.
+    pub fn program_id(
+        &mut self,
+        direction: Direction,
+        framing: Framing,
+    ) -> Result<u32, KernelError> {
+        let program = self.program(direction, framing)?;
+        let info = program
+            .info()
+            .map_err(|error| KernelError::Load(Box::new(error)))?;
+        Ok(info.id())
+    }
+}
