@@ -16,6 +16,7 @@ mod packages;
 mod run;
 mod setup;
 mod test;
+mod vm;
 mod workspace;
 
 use std::ffi::OsString;
@@ -52,6 +53,9 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Boots the kernels that nodes run, and tests nodecap on each
+    #[command(subcommand)]
+    Vm(vm::Vm),
     /// Measures nodecap beside tcpdump
     Bench {
         /// What the benchmark is given
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
         Task::Run { arguments } => run::run(&arguments),
         Task::Demo(options) => demo::run(&options),
         Task::Test { arguments } => test::run(&arguments),
+        Task::Vm(vm) => vm.run(),
         Task::Bench { arguments } => bench::run(&arguments),
         Task::Lint => lint::run(),
         Task::Part(part) => part.play(),

@@ -17,6 +17,8 @@ pub(crate) enum Need {
     Demo,
     /// Besides, everything that tests compare with or read back with.
     Test,
+    /// Besides, virtual machines and what their guests take along.
+    Vm,
 }
 
 /// A program, and the Debian package that holds it.
@@ -28,7 +30,7 @@ pub(crate) struct Tool {
     need: Need,
 }
 
-const TOOLS: [Tool; 11] = [
+const TOOLS: [Tool; 17] = [
     Tool {
         program: "nsenter",
         package: "util-linux",
@@ -83,6 +85,36 @@ const TOOLS: [Tool; 11] = [
         program: "bpftool",
         package: "bpftool",
         need: Need::Test,
+    },
+    Tool {
+        program: "qemu-system-x86_64",
+        package: "qemu-system-x86",
+        need: Need::Vm,
+    },
+    Tool {
+        program: "depmod",
+        package: "kmod",
+        need: Need::Vm,
+    },
+    Tool {
+        program: "xz",
+        package: "xz-utils",
+        need: Need::Vm,
+    },
+    Tool {
+        program: "iptables",
+        package: "iptables",
+        need: Need::Vm,
+    },
+    Tool {
+        program: "conntrack",
+        package: "conntrack",
+        need: Need::Vm,
+    },
+    Tool {
+        program: "ipvsadm",
+        package: "ipvsadm",
+        need: Need::Vm,
     },
 ];
 
@@ -217,7 +249,8 @@ mod tests {
     fn each_need_takes_in_the_lesser_ones() {
         assert_eq!(needed(Need::Build).count(), 0);
         assert!(needed(Need::Demo).count() < needed(Need::Test).count());
-        assert_eq!(needed(Need::Test).count(), TOOLS.len());
+        assert!(needed(Need::Test).count() < needed(Need::Vm).count());
+        assert_eq!(needed(Need::Vm).count(), TOOLS.len());
     }
 
     #[test]

@@ -24,11 +24,21 @@ pub(crate) fn run() -> Result<()> {
 /// Makes sure that everything is here that `need` takes.
 pub(crate) fn ensure(need: Need) -> Result<Compiler> {
     let apt = Apt::new();
-    let tools = packages::missing_tools(need);
-    if !tools.is_empty() {
-        install_tools(&apt, &tools, need)?;
-    }
+    ensure_tools_by(&apt, need)?;
     ensure_compiler(&apt)
+}
+
+/// Makes sure of the tools alone, for what compiles no eBPF.
+pub(crate) fn ensure_tools(need: Need) -> Result<()> {
+    ensure_tools_by(&Apt::new(), need)
+}
+
+fn ensure_tools_by(apt: &Apt, need: Need) -> Result<()> {
+    let tools = packages::missing_tools(need);
+    if tools.is_empty() {
+        return Ok(());
+    }
+    install_tools(apt, &tools, need)
 }
 
 fn install_tools(apt: &Apt, tools: &[Tool], need: Need) -> Result<()> {

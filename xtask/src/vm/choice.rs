@@ -1,0 +1,149 @@
+//! Which tests a guest runs: those whose outcome a kernel can change.
+
+use std::fs;
+
+use anyhow::{Result, bail};
+
+use crate::workspace;
+
+/// The test files of the matrix, each with the tests of it that are left out: what their outcome
+/// rests on is not the kernel, or an emulated machine takes minutes over them.
+const MATRIX: [(&str, &[&str]); 3] = [
+    ("kernel_programs", &[]),
+    ("capture_equals_tcpdump", &[]),
+    ("limits", &[]),
+];
+
+/// What is to be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Choice {
+    files: Vec<File>,
+}
+
+/// A test file and what of it is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct File {
+    name: String,
+    /// Only tests whose name has this in it.
+    only: Option<String>,
+    left_out: Vec<String>,
+}
+
+impl Choice {
+    /// The matrix's own tests, or those that a filter names: `FILE`, `FILE::PART-OF-A-TEST` for
+    /// any test file there is, or a part of a test's name in the matrix's files.
+    pub(super) fn new(filters: &[String]) -> Result<Self> {
+        Self::among(&test_files()?, filters)
+    }
+
+    fn among(existing: &[String], filters: &[String]) -> Result<Self> {
+        let mut files = Vec::new();
+        for filter in filters {
+            let (name, only) = match filter.split_once("::") {
+                Some((name, only)) => (name, Some(only.to_owned())),
+                None => (filter.as_str(), None),
+            };
+            if existing.iter().any(|file| file == name) {
+                files.push(File {
+                    name: name.to_owned(),
+                    only,
+                    left_out: Vec::new(),
+                });
+            } else if only.is_none() {
+                files.extend(matrix().map(|file| File {
+                    only: Some(filter.clone()),
+                    ..file
+                }));
+            } else {
+                bail!("there is no test file `{name}` in tests/tests");
+            }
+        }
+        if filters.is_empty() {
+            files.extend(matrix());
+        }
+        Ok(Self { files })
+    }
+
+    /// The names of the test files, each once.
+    pub(super) fn files(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.files.iter().map(|file| file.name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// One test file's runs, each with what its program is given.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
+        self.files.iter().map(|file| {
+            let mut arguments: Vec<&str> = file.only.as_deref().into_iter().collect();
+            for name in &file.left_out {
+                arguments.extend(["--skip", name.as_str()]);
+            }
+            (file.name.as_str(), arguments)
+        })
+    }
+}
+
+fn matrix() -> impl Iterator<Item = File> {
+    MATRIX.into_iter().map(|(name, left_out)| File {
+        name: name.to_owned(),
+        only: None,
+        left_out: left_out.iter().map(|&name| name.to_owned()).collect(),
+    })
+}
+
+fn test_files() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(workspace::root().join("tests/tests"))? {
+        let path = entry?.path();
+        let is_test =
+            path.extension().is_some_and(|end| end == "rs") || path.join("main.rs").exists();
+        if is_test && let Some(name) = path.file_stem().and_then(|name| name.to_str()) {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choice(filters: &[&str]) -> Result<Choice> {
+        let filters: Vec<String> = filters.iter().map(|&f| f.to_owned()).collect();
+        Choice::among(&["limits".to_owned(), "lines".to_owned()], &filters)
+    }
+
+    #[test]
+    fn without_a_filter_the_matrix_is_run() {
+        let all = choice(&[]).expect("a choice");
+        assert_eq!(all.runs().count(), MATRIX.len());
+    }
+
+    #[test]
+    fn a_file_is_run_whether_the_matrix_has_it_or_not() {
+        let one = choice(&["lines", "limits::exact"]).expect("a choice");
+        let runs: Vec<_> = one.runs().collect();
+        assert_eq!(runs, [("lines", vec![]), ("limits", vec!["exact"])]);
+    }
+
+    #[test]
+    fn another_word_is_looked_for_in_the_matrixs_tests() {
+        let named = choice(&["a_part"]).expect("a choice");
+        assert_eq!(named.runs().count(), MATRIX.len());
+        assert!(named.runs().all(|(_, arguments)| arguments[0] == "a_part"));
+    }
+
+    #[test]
+    fn a_file_that_isnt_there_is_no_choice() {
+        assert!(choice(&["nowhere::test"]).is_err());
+    }
+
+    #[test]
+    fn the_matrixs_files_exist() {
+        let existing = test_files().expect("the folder");
+        for (name, _) in MATRIX {
+            assert!(existing.iter().any(|file| file == name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! One guest, from its boot to its end.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use super::console::{self, Trouble};
+use super::emulator::{Accelerator, Guest, Machine};
+use super::image;
+use super::kernels::Kernel;
+use super::results::Results;
+
+/// How a guest ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum End {
+    /// The plan was carried out.
+    Done,
+    /// Its kernel was in trouble.
+    Trouble(Trouble),
+    /// It ran longer than it may.
+    TimeLimit(Duration),
+    /// It went away in the middle of the plan.
+    Gone,
+}
+
+/// What is known after a guest has ended.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) kernel: Kernel,
+    pub(super) end: End,
+    pub(super) results: Results,
+    pub(super) took: Duration,
+    /// The folder with the console's and the results' logs.
+    pub(super) folder: PathBuf,
+}
+
+impl Report {
+    /// Whether the guest ended as it should and no test failed.
+    pub(super) fn is_good(&self) -> bool {
+        self.end == End::Done && self.results.counts().1 == 0
+    }
+
+    pub(super) fn console(&self) -> PathBuf {
+        console_log(&self.folder)
+    }
+
+    pub(super) fn log(&self) -> PathBuf {
+        results_log(&self.folder)
+    }
+}
+
+fn console_log(folder: &Path) -> PathBuf {
+    folder.join("console.log")
+}
+
+fn results_log(folder: &Path) -> PathBuf {
+    folder.join("results.log")
+}
+
+/// Boots a guest, has it carry out the plan, and waits for its end. `hear` gets what the guest
+/// says, line by line, as it comes.
+pub(super) fn run(
+    kernel: &Kernel,
+    accelerator: Accelerator,
+    base: &Path,
+    files: &[(&str, &str)],
+    limit: Duration,
+    mut hear: impl FnMut(&str),
+) -> Result<Report> {
+    let folder = super::folder()?.join(kernel.series.to_string());
+    fs::create_dir_all(&folder)?;
+    let initramfs = image::of_guest(&folder, base, kernel, files)?;
+    for log in [console_log(&folder), results_log(&folder)] {
+        fs::write(&log, "").with_context(|| format!("can't write {}", log.display()))?;
+    }
+    let machine = Machine {
+        accelerator,
+        kernel,
+        initramfs: Some(&initramfs),
+    };
+    let start = Instant::now();
+    let mut command = machine.command(&[
+        &format!("file:{}", console_log(&folder).display()),
+        &format!("file:{}", results_log(&folder).display()),
+    ])?;
+    let mut guest = Guest(command.spawn().context("can't start qemu")?);
+    let mut heard = 0;
+    let mut has_ended = false;
+    let end = loop {
+        let said = read(&results_log(&folder));
+        while let Some(line) = said[heard..].find('\n') {
+            hear(said[heard..heard + line].trim_end_matches('\r'));
+            heard += line + 1;
+        }
+        // Looked at once more after its end: the last words may have come since.
+        if has_ended {
+            let console = read(&console_log(&folder));
+            break match console::trouble(&console) {
+                Some(trouble) => End::Trouble(trouble),
+                None if Results::read(&said).is_complete => End::Done,
+                None => End::Gone,
+            };
+        }
+        if start.elapsed() > limit {
+            let console = read(&console_log(&folder));
+            break console::trouble(&console).map_or(End::TimeLimit(limit), End::Trouble);
+        }
+        has_ended = guest.0.try_wait()?.is_some() || console::is_over(&read(&console_log(&folder)));
+        if !has_ended {
+            sleep(Duration::from_millis(100));
+        }
+    };
+    drop(guest);
+    // A hundred megabytes that tell nothing.
+    drop(fs::remove_file(&initramfs));
+    Ok(Report {
+        kernel: kernel.clone(),
+        end,
+        results: Results::read(&read(&results_log(&folder))),
+        took: start.elapsed(),
+        folder,
+    })
+}
+
+fn read(file: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(file).unwrap_or_default()).into_owned()
+}
