@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => cli::explain::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Interfaces(args) => cli::interfaces::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Doctor(args) => cli::doctor::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Sweep(args) => cli::sweep::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => cli::help::completions(shell).map(|()| ExitCode::SUCCESS),
         Command::Man => cli::help::manual().map(|()| ExitCode::SUCCESS),
     };

@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use super::values;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
+use crate::kernel::attach::Hook;
 use crate::packet::Direction;
 use crate::session::limits::Limits;
 use crate::session::plan::Plan;
@@ -38,6 +39,10 @@ pub struct Args {
         help_heading = "What to capture"
     )]
     interface: Vec<String>,
+
+    /// Where to attach
+    #[arg(long, value_enum, default_value_t, help_heading = "What to capture")]
+    hook: At,
 
     /// Which way, seen from the node
     #[arg(
@@ -143,6 +148,16 @@ pub struct Args {
     fail_on_loss: bool,
 }
 
+/// `--hook`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum At {
+    /// TC: by TCX, or by a clsact filter where the kernel has no TCX
+    #[default]
+    Tc,
+    /// TC by a clsact filter, as where the kernel has no TCX
+    Clsact,
+}
+
 /// `-Q`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Way {
@@ -202,6 +217,10 @@ impl Args {
                 .iter()
                 .map(|name| Pattern::parse(name))
                 .collect::<Result<_>>()?,
+            hook: match self.hook {
+                At::Tc => Hook::Tc,
+                At::Clsact => Hook::Clsact,
+            },
             directions: match self.direction {
                 Way::In => vec![Direction::In],
                 Way::Out => vec![Direction::Out],

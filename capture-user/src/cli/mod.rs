@@ -9,6 +9,7 @@ pub mod explain;
 pub mod help;
 pub mod interfaces;
 mod stdout;
+pub mod sweep;
 mod values;
 
 use std::io::Write as _;
@@ -43,6 +44,15 @@ pub enum Command {
     Interfaces(interfaces::Args),
     /// Show what this kernel and these privileges allow
     Doctor(doctor::Args),
+    /// Remove what killed captures left behind, and print it
+    ///
+    /// With TCX and XDP nothing stays behind. Where the kernel has no TCX (before Linux 6.6), a
+    /// capture that was killed leaves its filters on the interfaces of its network namespace, where
+    /// they cost each packet a little time and do nothing else. This removes those whose capture is
+    /// gone, and the clsact qdisc under them if a capture had added it and nothing else hangs on
+    /// it. Those of running captures, and anybody else's, stay. Each capture does the same when it
+    /// starts.
+    Sweep(sweep::Args),
     /// Print a completion script for a shell
     Completions {
         /// The shell

@@ -5,6 +5,7 @@ use std::io;
 
 use rustix::io::Errno;
 
+use super::attach::Refused;
 use crate::error::Error;
 
 /// A refusal by the kernel, or an object that isn't as this program expects it.
@@ -19,6 +20,24 @@ pub enum KernelError {
         /// The interface's name.
         interface: String,
         /// What aya says.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The interface has the older ingress qdisc, which has nothing for what goes out.
+    #[error(
+        "can't attach to what leaves {interface}: it has an ingress qdisc, which only takes what \
+         comes in; capture with -Q in, or have whoever put it there use clsact"
+    )]
+    NoEgress {
+        /// The interface's name.
+        interface: String,
+    },
+    /// What a killed capture left can't be removed.
+    #[error("can't sweep {what}: {}", explain(.source.as_ref()))]
+    Sweep {
+        /// What it is.
+        what: String,
+        /// What the kernel says.
         #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
@@ -101,7 +120,10 @@ fn explain(error: &(dyn StdError + 'static)) -> String {
         _ => "",
     };
     let mut innermost = error;
-    while let Some(source) = innermost.source() {
+    while let Some(source) = innermost.source()
+        // What the kernel says in words says more than its number.
+        && !innermost.is::<Refused>()
+    {
         innermost = source;
     }
     let text = innermost.to_string();

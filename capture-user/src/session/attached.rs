@@ -7,6 +7,7 @@ use capture_common::counters::Counters;
 use super::clock;
 use crate::flow::evidence::Mapping;
 use crate::kernel::Kernel;
+use crate::kernel::attach::Attachment;
 use crate::kernel::error::KernelError;
 use crate::packet::Direction;
 use crate::target::links::Link;
@@ -31,21 +32,24 @@ impl Attached {
         }
     }
 
-    /// Attaches to an interface. Its place in the order is taken even if that fails.
+    /// Attaches to an interface, and tells how. Its place in the order is taken even if that fails.
     pub(super) fn join(
         &mut self,
         link: &Link,
         directions: &[Direction],
-    ) -> Result<(), KernelError> {
+    ) -> Result<Vec<Attachment>, KernelError> {
         self.interfaces.push(Place {
             index: link.index,
             closed: None,
         });
-        let result = directions.iter().try_for_each(|direction| {
-            self.kernel
-                .attach(link.index, &link.name, link.framing, *direction)
-        });
-        if result.is_err() {
+        let result = directions
+            .iter()
+            .map(|direction| {
+                self.kernel
+                    .attach(link.index, &link.name, link.framing, *direction)
+            })
+            .collect();
+        if Result::is_err(&result) {
             self.close(link.index);
         }
         result

@@ -9,9 +9,11 @@
 //! - [`clock`], [`frame`], `interface`: a record's stamp, bytes and index as a file tells them
 //! - [`ledger`]: every packet accounted for; [`progress`], `status`: what is shown meanwhile
 //! - `start`: from a plan to everything attached and open; `attached`: the kernel side of it,
-//!   `evidence`: what else is listened to, `completeness`: whether nothing is missed
+//!   `attachment`: what is said of how that is done, `evidence`: what else is listened to,
+//!   `completeness`: whether nothing is missed
 
 mod attached;
+mod attachment;
 pub mod clock;
 mod completeness;
 mod evidence;
@@ -276,10 +278,15 @@ impl Session {
         // The mover is told first: it must know the interface when the first packet comes.
         self.command(Command::Interface(Interface::new(link, role)));
         match self.attached.join(link, &self.plan.directions) {
-            Ok(()) => self.status.say(&format!(
-                "nodecap: listening on {} too",
-                printable(&link.name)
-            )),
+            Ok(how) => {
+                self.status.say(&format!(
+                    "nodecap: listening on {} too",
+                    printable(&link.name)
+                ));
+                for note in attachment::notes_of(link, &how) {
+                    self.status.say(&format!("nodecap: {note}"));
+                }
+            }
             Err(error) if error.is_gone() => {}
             Err(error) => self.status.say(&format!("nodecap: {error}")),
         }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::limits::Limits;
 use crate::filter::Filter;
+use crate::kernel::attach::Hook;
 use crate::packet::Direction;
 use crate::target::select::Pattern;
 
@@ -12,6 +13,8 @@ use crate::target::select::Pattern;
 pub struct Plan {
     /// Which interfaces; none is the usual one.
     pub interfaces: Vec<Pattern>,
+    /// Where to attach.
+    pub hook: Hook,
     /// Which ways.
     pub directions: Vec<Direction>,
     /// What to match.
@@ -48,6 +51,7 @@ impl Plan {
     pub(crate) fn example() -> Self {
         Self {
             interfaces: Vec::new(),
+            hook: Hook::Tc,
             directions: vec![Direction::In, Direction::Out],
             filter: Filter::default(),
             snaplen: capture_common::record::MAX_SNAPLEN,

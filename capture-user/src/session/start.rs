@@ -8,6 +8,7 @@ use tokio::sync::{mpsc as async_mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::attached::Attached;
+use super::attachment::Attachments;
 use super::clock::{self, Offset};
 use super::completeness::Completeness;
 use super::frame::Link as LinkHeader;
@@ -20,7 +21,7 @@ use super::progress::Progress;
 use super::signals::Signals;
 use super::status::Status;
 use super::tracking::Tracking;
-use super::{Session, evidence};
+use super::{Session, attachment, evidence};
 use crate::error::{Error, Result};
 use crate::evidence::roles;
 use crate::flow::role::Role;
@@ -81,6 +82,7 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
         follow: knows && plan.follow,
         events: knows,
     })?;
+    kernel.set_hook(plan.hook);
     let ring = kernel.ring()?;
     let log = match log_level(&plan) {
         LogLevel::Off => None,
@@ -91,10 +93,12 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
     } else {
         (None, Told::default())
     };
+    attachment::sweep(&mut notes);
     let mut attached = Attached::new(kernel);
+    let mut attachments = Attachments::default();
     for link in &selection.links {
         match attached.join(link, &plan.directions) {
-            Ok(()) => {}
+            Ok(how) => attachments.add(link, how),
             // With a glob or `any` nobody asked for this very interface.
             Err(error) if error.is_gone() && selection.takes_later() => {
                 notes.push(error.to_string());
@@ -107,6 +111,7 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
             return Err(Error::failure("stopped before the capture began"));
         }
     }
+    notes.extend(attachments.notes(plan.hook));
 
     let file = match opened {
         Some(opened) => Some(begin(opened, &about, frames, &interfaces, &filter)?),

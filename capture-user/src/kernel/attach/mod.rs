@@ -1,24 +1,92 @@
 //! Attaching the programs to interfaces, and detaching them.
 //!
 //! - [`tcx`]: by a link that dies with the process
+//! - [`clsact`]: by a filter, where there is no TCX; [`owner`] knows whose a filter is, and
+//!   [`mod@sweep`] takes away what a killed process left; `rtnetlink` speaks with the kernel
 
+mod clsact;
+mod owner;
+mod rtnetlink;
+pub mod sweep;
 mod tcx;
 
 use std::collections::HashMap;
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
 
+use self::clsact::{Clsact, ClsactLink};
+pub(super) use self::rtnetlink::Refused;
 use self::tcx::TcxLink;
 use super::error::KernelError;
+use super::probe;
 use super::program::Kernel;
 use crate::packet::Direction;
 use crate::target::links::Framing;
 
+/// Where a capture was told to attach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hook {
+    /// TC: by TCX where the kernel has it, else by clsact.
+    #[default]
+    Tc,
+    /// TC by clsact, also where the kernel has TCX.
+    Clsact,
+}
+
+/// How a program is attached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attachment {
+    /// By a TCX link, first in the interface's chain.
+    Tcx,
+    /// By a filter on the interface's clsact qdisc.
+    Clsact {
+        /// 1, unless another kind of filter has that: those before it run first, and what they
+        /// end isn't seen.
+        priority: u16,
+    },
+}
+
 /// What holds the programs where they are attached. Dropping it detaches them.
 #[derive(Default)]
 pub(super) struct Links {
-    held: HashMap<(u32, Direction), TcxLink>,
+    held: HashMap<(u32, Direction), Link>,
+    hook: Hook,
+    /// Known from the first attachment on.
+    tc: Option<Tc>,
+}
+
+/// Detaches when it is dropped.
+#[expect(dead_code, reason = "links are there to be dropped")]
+enum Link {
+    Tcx(TcxLink),
+    Clsact(ClsactLink),
+}
+
+/// How programs are attached to TC here.
+#[derive(Clone)]
+enum Tc {
+    Tcx,
+    Clsact(Arc<Clsact>),
 }
 
 impl Links {
+    /// How to attach to TC. Tried out with a program that is attached nowhere.
+    fn tc(&mut self, interface: &str) -> Result<Tc, KernelError> {
+        if let Some(tc) = &self.tc {
+            return Ok(tc.clone());
+        }
+        let tc = if self.hook == Hook::Tc && has_tcx() {
+            Tc::Tcx
+        } else {
+            Tc::Clsact(Clsact::new().map_err(|source| KernelError::Attach {
+                interface: interface.to_owned(),
+                source: Box::new(source),
+            })?)
+        };
+        self.tc = Some(tc.clone());
+        Ok(tc)
+    }
+
     fn is_on(&self, index: u32) -> bool {
         [Direction::In, Direction::Out]
             .iter()
@@ -26,27 +94,56 @@ impl Links {
     }
 }
 
+/// Whether this kernel attaches programs by TCX. If that can't be told it is taken to: then
+/// attaching says why it can't.
+fn has_tcx() -> bool {
+    let attempt = probe::Classifier::load().and_then(|program| program.attach_nowhere());
+    !matches!(attempt, Err(error) if error.raw_os_error() == Some(libc::EINVAL))
+}
+
 impl Kernel {
+    /// Where [`Kernel::attach`] attaches from now on: [`Hook::Tc`] unless told otherwise.
+    pub fn set_hook(&mut self, hook: Hook) {
+        self.links.hook = hook;
+        self.links.tc = None;
+    }
+
     /// Attaches to an interface of this network namespace, one way, ahead of all others there:
     /// a program before ours that ends the chain would hide packets from it.
     ///
     /// # Errors
     ///
     /// [`KernelError::Attach`]; [`KernelError::is_gone`] tells whether the interface has vanished.
+    /// [`KernelError::NoEgress`].
     pub fn attach(
         &mut self,
         index: u32,
         name: &str,
         framing: Framing,
         direction: Direction,
-    ) -> Result<(), KernelError> {
+    ) -> Result<Attachment, KernelError> {
         if !self.is_attached(index) {
             self.count_from_zero(index)?;
         }
+        let tc = self.links.tc(name)?;
         let program = self.program(direction, framing)?;
-        let link = tcx::attach(program, name, direction)?;
+        let (link, attachment) = match tc {
+            Tc::Tcx => {
+                let link = tcx::attach(program, name, direction)?;
+                (Link::Tcx(link), Attachment::Tcx)
+            }
+            Tc::Clsact(clsact) => {
+                let program = program.fd().map_err(|source| KernelError::Attach {
+                    interface: name.to_owned(),
+                    source: Box::new(source),
+                })?;
+                let link = clsact.attach(program.as_fd(), index, name, direction)?;
+                let priority = link.priority();
+                (Link::Clsact(link), Attachment::Clsact { priority })
+            }
+        };
         self.links.held.insert((index, direction), link);
-        Ok(())
+        Ok(attachment)
     }
 
     /// Whether anything is attached to the interface.
@@ -63,7 +160,8 @@ impl Kernel {
     }
 
     /// Detaches from everywhere, the tracepoints included. When it returns no program runs any
-    /// more: the kernel waits for a grace period for each (`tcx_entry_sync`).
+    /// more, but for one on a clsact filter that had begun: with TCX the kernel waits for a grace
+    /// period for each (`tcx_entry_sync`).
     pub fn detach_all(&mut self) {
         self.links.held.clear();
         self.tracepoints.clear();

@@ -1,0 +1,222 @@
+//! clsact: a qdisc on which filters hang, one of them ours, for kernels without TCX.
+//!
+//! The filter runs the program and does what that returns: `TC_ACT_UNSPEC`, go on to the next one
+//! (`cls_bpf_classify`, net/sched/cls_bpf.c). It stands beside others' filters at the first
+//! priority, where the kernel runs the newest first, so that none before it ends the chain. It
+//! outlives the process; `owner` tells whose it is, and `sweep` takes it away then.
+//!
+//! The qdisc is added where there is none, and taken away with the last filter if it was one of us
+//! who added it and nobody else has hung anything on it. Which of us leaves last can't be known,
+//! so each capture that finds a qdisc which another one brought takes that over in its own name.
+
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::sync::Arc;
+
+use super::super::error::KernelError;
+use super::owner::{self, Name, Owner};
+use super::rtnetlink::{At, Filter, Refused, Rtnetlink};
+use crate::packet::Direction;
+
+/// The first byte of our handles, an N: far from those that others choose or the kernel deals out
+/// (from 1), since asking for one that is there with `NLM_F_REPLACE` would replace the filter.
+const OURS: u32 = 0x4e;
+/// How many handles are tried.
+const HANDLES: u32 = 16;
+/// The last priority that is tried. The first is another's if it isn't of kind `bpf` for every
+/// protocol: filters of one priority are all of one kind.
+const LAST_PRIORITY: u16 = 16;
+
+/// What it takes to put filters up in one network namespace, that of the thread that made it.
+pub(super) struct Clsact {
+    netlink: Rtnetlink,
+    owner: Owner,
+}
+
+impl Clsact {
+    pub(super) fn new() -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            netlink: Rtnetlink::open()?,
+            owner: Owner::new()?,
+        }))
+    }
+
+    /// Puts up a filter that runs the program.
+    pub(super) fn attach(
+        self: &Arc<Self>,
+        program: BorrowedFd<'_>,
+        index: u32,
+        interface: &str,
+        direction: Direction,
+    ) -> Result<ClsactLink, KernelError> {
+        let failed = |source: Refused| KernelError::Attach {
+            interface: interface.to_owned(),
+            source: Box::new(source),
+        };
+        // Should the turn not come, something is holding it that isn't one of us.
+        let _turn = owner::turn().map_err(|error| failed(error.into()))?;
+        let brought_qdisc = match self.netlink.add_clsact(index) {
+            Ok(()) => true,
+            Err(refused) if refused.errno() == libc::EEXIST => {
+                let qdisc = self.netlink.clsact(index).map_err(failed)?;
+                if direction == Direction::Out && qdisc.is_some_and(|it| it.kind == b"ingress") {
+                    return Err(KernelError::NoEgress {
+                        interface: interface.to_owned(),
+                    });
+                }
+                is_brought(&self.netlink, index).map_err(failed)?
+            }
+            Err(refused) => return Err(failed(refused)),
+        };
+        let name = self.owner.name(brought_qdisc);
+        let at = self.put(program, &name, index, direction);
+        match at {
+            Ok(at) => Ok(ClsactLink {
+                at,
+                name,
+                clsact: Arc::clone(self),
+            }),
+            Err(refused) => {
+                if brought_qdisc {
+                    remove_unused_qdisc(&self.netlink, index);
+                }
+                Err(failed(refused))
+            }
+        }
+    }
+
+    /// The first refusal counts, whatever the later ones say.
+    fn put(
+        &self,
+        program: BorrowedFd<'_>,
+        name: &Name,
+        index: u32,
+        direction: Direction,
+    ) -> Result<At, Refused> {
+        let mut first_refusal = None;
+        'priority: for priority in 1..=LAST_PRIORITY {
+            for attempt in 0..HANDLES {
+                let handle = OURS << 24 | (name.token as u32).wrapping_add(attempt) & 0xff_ffff;
+                let at = At {
+                    index,
+                    direction,
+                    priority,
+                    handle,
+                };
+                let added = self
+                    .netlink
+                    .add_bpf(&at, &name.to_string(), program.as_raw_fd());
+                match added {
+                    Ok(()) => return Ok(at),
+                    Err(refused) => match refused.errno() {
+                        libc::EEXIST => {
+                            first_refusal.get_or_insert(refused);
+                        }
+                        // Another kind of filter has this priority.
+                        libc::EINVAL => {
+                            first_refusal.get_or_insert(refused);
+                            continue 'priority;
+                        }
+                        _ => return Err(first_refusal.unwrap_or(refused)),
+                    },
+                }
+            }
+        }
+        Err(first_refusal.unwrap_or_else(|| io::Error::from_raw_os_error(libc::EEXIST).into()))
+    }
+}
+
+/// A filter that we put up. Dropping it takes it away.
+pub(super) struct ClsactLink {
+    at: At,
+    name: Name,
+    clsact: Arc<Clsact>,
+}
+
+impl ClsactLink {
+    pub(super) fn priority(&self) -> u16 {
+        self.at.priority
+    }
+}
+
+impl Drop for ClsactLink {
+    fn drop(&mut self) {
+        let _turn = owner::turn();
+        let netlink = &self.clsact.netlink;
+        match remove(netlink, &self.at, &self.name) {
+            Ok(_) => {}
+            Err(refused) => {
+                tracing::warn!(
+                    "a filter stays on the interface with index {}: {refused}; `nodecap sweep` \
+                     removes it",
+                    self.at.index
+                );
+                return;
+            }
+        }
+        if self.name.brought_qdisc {
+            remove_unused_qdisc(netlink, self.at.index);
+        }
+    }
+}
+
+/// A filter's name, if it is one of ours.
+pub(super) fn ours(filter: &Filter) -> Option<Name> {
+    if filter.kind != b"bpf" || filter.handle >> 24 != OURS {
+        return None;
+    }
+    Name::parse(filter.name.as_deref()?)
+}
+
+/// Whether one of us has added the qdisc.
+pub(super) fn is_brought(netlink: &Rtnetlink, index: u32) -> Result<bool, Refused> {
+    for direction in [Direction::In, Direction::Out] {
+        let filters = netlink.filters(index, direction)?;
+        if filters
+            .iter()
+            .filter_map(ours)
+            .any(|name| name.brought_qdisc)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Takes a filter away, unless it is gone, or another's by now. Whether it was there.
+pub(super) fn remove(netlink: &Rtnetlink, at: &At, name: &Name) -> Result<bool, Refused> {
+    let removed = netlink.filters(at.index, at.direction).and_then(|filters| {
+        let there = filters.iter().any(|filter| {
+            (filter.handle, filter.priority) == (at.handle, at.priority)
+                && ours(filter).as_ref() == Some(name)
+        });
+        if there {
+            netlink.delete_bpf(at)?;
+        }
+        Ok(there)
+    });
+    match removed {
+        // The interface, the qdisc or the filter is gone.
+        Err(refused) if is_gone(&refused) => Ok(false),
+        other => other,
+    }
+}
+
+/// Takes the clsact qdisc away if nothing hangs on it. Whether it did.
+pub(super) fn remove_unused_qdisc(netlink: &Rtnetlink, index: u32) -> bool {
+    let unused = [Direction::In, Direction::Out]
+        .into_iter()
+        .all(|direction| {
+            netlink
+                .filters(index, direction)
+                .is_ok_and(|filters| filters.is_empty())
+        });
+    unused && netlink.delete_clsact(index).is_ok()
+}
+
+pub(super) fn is_gone(refused: &Refused) -> bool {
+    matches!(
+        refused.errno(),
+        libc::ENODEV | libc::ENOENT | libc::ENXIO | libc::EINVAL
+    )
+}
