@@ -3,7 +3,7 @@
 use capture_common::event::EventTuple;
 
 use crate::parse::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Transport};
-use crate::skb::Bytes;
+use crate::skb::{Bytes, clamp};
 
 /// IP protocol numbers.
 pub const ICMP: u8 = 1;
@@ -231,7 +231,8 @@ impl Headers {
                 print = mix(print, sample(packet, offset + 8));
                 print = mix(print, sample(packet, offset + 16));
                 if len >= 24 {
-                    print = mix(print, sample(packet, offset + len - 8));
+                    let end = clamp(u64::from(offset + len - 8), MAX_OFFSET) as u32;
+                    print = mix(print, sample(packet, end));
                 }
                 Some(print)
             }
@@ -297,6 +298,11 @@ pub fn widen(address: u32) -> Address {
 pub fn address<P: Bytes>(packet: &P, offset: u32) -> Option<Address> {
     Some([packet.double_word(offset)?, packet.double_word(offset + 8)?])
 }
+
+/// Beyond any IP packet's last eight bytes. Linux 6.12 and older take no access to the packet whose
+/// offset could come near 65,536 (`find_good_pkt_pointers`, kernel/bpf/verifier.c), and a sum of
+/// two numbers has lost its bound by then.
+const MAX_OFFSET: u64 = 0xfff0;
 
 /// Eight bytes, or 0 where the packet doesn't have them.
 #[inline(always)]
