@@ -20,8 +20,10 @@
 //! - [`sockets`]: the two ends of a TCP connection; [`overhear`], [`segment`]: what their kernels
 //!   make of it on the wire
 //! - [`scenario`]: resets and translations that really happen, each with its label
+//! - [`ability`]: what a kernel or machine lacks that a test needs, said aloud
 //! - [`process`], [`scratch`], [`tool`], [`wait`]: what all of these stand on
 
+pub mod ability;
 pub mod compare;
 pub mod flows;
 pub mod frames;

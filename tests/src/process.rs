@@ -10,7 +10,7 @@ use std::time::Instant;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::wait::{PATIENCE, wait_for};
+use crate::wait::{patience, wait_for};
 
 /// What becomes of the program's standard output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -154,7 +154,7 @@ impl Process {
     /// When it doesn't come.
     #[track_caller]
     pub fn wait(mut self) -> Finished {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         let status = loop {
             match self.child.try_wait() {
                 Ok(Some(status)) => break status,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::namespace::Namespace;
-use crate::wait::{PATIENCE, wait_for};
+use crate::wait::{patience, wait_for};
 
 /// A connection, by both its ends.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ pub fn listen(namespace: &Namespace, at: &str, backlog: i32) -> TcpListener {
         socket.bind(&at.into())?;
         socket.listen(backlog)?;
         // Holds for accept(2) as well.
-        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(patience()))?;
         Ok::<_, Error>(socket)
     });
     match made {
@@ -100,7 +100,7 @@ pub fn connect(namespace: &Namespace, from: &str, to: &str) -> Result<TcpStream,
         socket.bind(&from.into())?;
         Ok::<_, Error>(socket)
     })?;
-    socket.connect_timeout(&to.into(), PATIENCE)?;
+    socket.connect_timeout(&to.into(), patience())?;
     Ok(patient(socket.into()))
 }
 
@@ -210,7 +210,7 @@ pub fn address(text: &str) -> SocketAddr {
 /// So that nothing that a scenario waits for can keep it for ever.
 #[track_caller]
 fn patient(stream: TcpStream) -> TcpStream {
-    if let Err(error) = stream.set_read_timeout(Some(PATIENCE)) {
+    if let Err(error) = stream.set_read_timeout(Some(patience())) {
         panic!("SO_RCVTIMEO: {error}");
     }
     stream

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Each program with the Debian package that installs it.
-const PACKAGES: [(&str, &str); 20] = [
+const PACKAGES: [(&str, &str); 22] = [
     ("bpftool", "bpftool"),
     ("capinfos", "wireshark-common"),
     ("cat", "coreutils"),
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
+    ("ipvsadm", "ipvsadm"),
+    ("modprobe", "kmod"),
     ("mount", "mount"),
     ("nft", "nftables"),
     ("nsenter", "util-linux"),
@@ -38,16 +40,25 @@ pub fn path(name: &str) -> PathBuf {
     if name.contains('/') {
         return PathBuf::from(name);
     }
+    find(name).unwrap_or_else(|| match package(name) {
+        Some(package) => panic!("{name} is missing: apt-get install {package}"),
+        None => panic!("{name} is missing, and the lab doesn't know which package has it"),
+    })
+}
+
+/// Whether `name` is installed: for what a test can do without.
+#[must_use]
+pub fn is_here(name: &str) -> bool {
+    find(name).is_some()
+}
+
+fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
     // An ordinary user's PATH often lacks the two where half of these are.
     path.split(':')
         .chain(["/usr/sbin", "/sbin"])
         .map(|folder| Path::new(folder).join(name))
         .find(|candidate| candidate.is_file())
-        .unwrap_or_else(|| match package(name) {
-            Some(package) => panic!("{name} is missing: apt-get install {package}"),
-            None => panic!("{name} is missing, and the lab doesn't know which package has it"),
-        })
 }
 
 fn package(name: &str) -> Option<&'static str> {

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::tool;
+use crate::{ability, tool};
 
 /// What they say on standard error about any file.
 const HARMLESS: [&str; 2] = [
@@ -52,7 +52,8 @@ pub fn tcpdump_read(file: &Path) -> String {
     )
 }
 
-/// Has all three read the file.
+/// Has all three read the file, of which a guest has no tshark: it is too large, and what is in a
+/// file is no matter of the kernel.
 ///
 /// # Panics
 ///
@@ -60,7 +61,9 @@ pub fn tcpdump_read(file: &Path) -> String {
 #[track_caller]
 pub fn assert_readable(file: &Path) {
     capinfos(file);
-    tshark(file, &[]);
+    if !ability::is_guest() {
+        tshark(file, &[]);
+    }
     tcpdump_read(file);
 }
 

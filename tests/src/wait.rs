@@ -3,9 +3,15 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::ability;
+
 /// How long anything may take before the lab gives up on it. Far above what is ever needed, for a
 /// machine on which many tests run at once.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// An emulated machine takes ten times as long over everything.
+#[must_use]
+pub fn patience() -> Duration {
+    Duration::from_secs(if ability::is_guest() { 120 } else { 30 })
+}
 
 const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
@@ -13,17 +19,18 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 ///
 /// # Panics
 ///
-/// After [`PATIENCE`], with `what` it was waiting for.
+/// After [`patience`], with `what` it was waiting for.
 #[track_caller]
 pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     loop {
         if let Some(found) = look() {
             return found;
         }
         assert!(
             Instant::now() < deadline,
-            "waited {PATIENCE:?} in vain: {what}"
+            "waited {:?} in vain: {what}",
+            patience()
         );
         sleep(BETWEEN_LOOKS);
     }
@@ -33,7 +40,7 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 ///
 /// # Panics
 ///
-/// After [`PATIENCE`], with `what` it was waiting for.
+/// After [`patience`], with `what` it was waiting for.
 #[track_caller]
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     wait_for(what, || holds().then_some(()));

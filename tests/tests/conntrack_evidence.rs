@@ -11,7 +11,7 @@ use capture_user::flow::evidence::{Change, Fact, Mapping};
 use capture_user::session::clock::monotonic;
 use lab::namespace::Namespace;
 use lab::topology::Node;
-use lab::wait::PATIENCE;
+use lab::wait::patience;
 use tokio::runtime::{Builder, Runtime};
 
 const TCP: u8 = 6;
@@ -50,7 +50,7 @@ fn find(
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, search).await
+        tokio::time::timeout(patience(), search).await
     });
     found.expect("it is told in good time")
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::sockets::Connection;
 use crate::tool;
 use crate::topology::Node;
-use crate::wait::PATIENCE;
+use crate::wait::patience;
 
 /// A flow that is translated on the node, with what is to be said about it.
 #[derive(Debug)]
@@ -222,7 +222,7 @@ const OUTSIDE_NAMES: &str = "192.0.2.9:53";
 fn ask(lab: &Node) -> UdpSocket {
     let client = lab.pod.udp(POD_CLIENT);
     let asked = client
-        .set_read_timeout(Some(PATIENCE))
+        .set_read_timeout(Some(patience()))
         .and_then(|()| client.connect(OUTSIDE_NAMES))
         .and_then(|()| client.send(b"ask"));
     match asked {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
@@ -16,6 +16,7 @@ use super::results::Verdict;
 use super::{image, programs};
 use crate::command::say;
 use crate::packages::Need;
+use crate::test::SKIPPED;
 use crate::{setup, workspace};
 
 /// What `test` can be asked for.
@@ -81,9 +82,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                 ("/vm/environment", ENVIRONMENT),
                 ("/vm/plan", plan.as_str()),
             ];
+            let start = Instant::now();
             let hear = |line: &str| {
-                if line.starts_with("test ") || line.starts_with("skipped: ") {
-                    println!("[{}] {line}", kernel.series);
+                if ["test ", SKIPPED].iter().any(|word| line.starts_with(word)) {
+                    println!(
+                        "[{} {:>3}s] {line}",
+                        kernel.series,
+                        start.elapsed().as_secs()
+                    );
                 }
             };
             reports.push(guest::run(kernel, accelerator, &base, &files, limit, hear));

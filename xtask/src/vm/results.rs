@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::test::SKIPPED;
+
 /// What became of one test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -122,7 +124,7 @@ fn skip(step: &mut Step, skipped: &[(String, String)]) {
 
 /// `skipped: TEST: WHY`, as `lab::ability::need` says it.
 pub(super) fn skip_line(line: &str) -> Option<(&str, &str)> {
-    line.strip_prefix("skipped: ")?.split_once(": ")
+    line.strip_prefix(SKIPPED)?.split_once(": ")
 }
 
 /// `test NAME ... ok`, `FAILED`, `ignored` or `ignored, WHY`.

@@ -1,0 +1,126 @@
+//! What a test needs of the kernel or the machine, and how it says that it is missing.
+//!
+//! A test that can't run here must not look like one that passed. It starts with
+//! [`need!`](crate::need), which says on standard output, past libtest's capture, what is missing:
+//! `skipped: TEST: ABILITY: WHY`. `cargo xtask test` and `cargo xtask vm` count such a test as
+//! skipped.
+//!
+//! Abilities are asked of `nodecap doctor --json`, which tries each of them out: so a test is
+//! skipped only where users are told the same. Those that no capture needs are tried out here.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+
+use crate::{nodecap, tool};
+
+/// Whether this is a guest of `cargo xtask vm`: emulated, slow, and with few tools.
+#[must_use]
+pub fn is_guest() -> bool {
+    std::env::var_os("NODECAP_GUEST").is_some()
+}
+
+/// One line of the doctor's table, as far as it matters here.
+#[derive(Debug, Deserialize)]
+struct Line {
+    name: String,
+    available: bool,
+    why: String,
+}
+
+/// The doctor's abilities by name: why it is missing, or nothing.
+fn doctor() -> &'static BTreeMap<String, Option<String>> {
+    static TABLE: OnceLock<BTreeMap<String, Option<String>>> = OnceLock::new();
+    TABLE.get_or_init(|| {
+        let binary = nodecap::binary();
+        // Its status tells whether a capture is possible at all; the table comes either way.
+        let said = match Command::new(&binary).args(["doctor", "--json"]).output() {
+            Ok(output) => output.stdout,
+            Err(error) => panic!("{} doctor can't be started: {error}", binary.display()),
+        };
+        let lines: Vec<Line> = match serde_json::from_slice(&said) {
+            Ok(lines) => lines,
+            Err(error) => panic!(
+                "what the doctor says can't be read: {error}\n{}",
+                String::from_utf8_lossy(&said)
+            ),
+        };
+        lines
+            .into_iter()
+            .map(|line| (line.name, (!line.available).then_some(line.why)))
+            .collect()
+    })
+}
+
+/// Why this ability is missing here, or nothing if it is there: one of the doctor's, or
+/// `module NAME`, `program NAME`, `ipvs`.
+///
+/// # Panics
+///
+/// When nobody knows of an ability of that name.
+#[must_use]
+#[track_caller]
+pub fn missing(ability: &str) -> Option<String> {
+    if let Some(program) = ability.strip_prefix("program ") {
+        return (!tool::is_here(program)).then(|| "it isn't installed here".to_owned());
+    }
+    if ability == "ipvs" {
+        return ipvs_missing();
+    }
+    match doctor().get(ability) {
+        Some(why) => why.clone(),
+        None => panic!("the doctor knows no ability `{ability}`"),
+    }
+}
+
+/// The load balancer of the kernel's own: built in, or a module that this kernel loads.
+fn ipvs_missing() -> Option<String> {
+    // Asking for the table makes the kernel load the module.
+    drop(
+        Command::new(tool::path("sh"))
+            .args(["-c", "modprobe ip_vs"])
+            .output(),
+    );
+    (!std::path::Path::new("/proc/net/ip_vs").exists())
+        .then(|| "this kernel has no IPVS".to_owned())
+}
+
+/// Whether all of these are there; says which one isn't. Use [`need!`](crate::need).
+#[doc(hidden)]
+#[must_use]
+#[track_caller]
+pub fn all_there(abilities: &[&str]) -> bool {
+    let Some((ability, why)) = abilities
+        .iter()
+        .find_map(|ability| Some((ability, missing(ability)?)))
+    else {
+        return true;
+    };
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("a test");
+    // In one write and with a line of its own: other tests print at the same time, and libtest
+    // may have begun a line.
+    let line = format!("\nskipped: {name}: {ability}: {why}\n");
+    let mut stdout = std::io::stdout().lock();
+    if let Err(error) = stdout
+        .write_all(line.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        panic!("nobody hears that {name} was skipped: {error}");
+    }
+    false
+}
+
+/// Ends the test here, saying so, unless this kernel and machine have all these abilities: names
+/// of `nodecap doctor`'s table, `program NAME`, `ipvs`.
+#[macro_export]
+macro_rules! need {
+    ($($ability:literal),+ $(,)?) => {
+        if !$crate::ability::all_there(&[$($ability),+]) {
+            return;
+        }
+    };
+}
