@@ -154,6 +154,23 @@ impl Namespace {
         tool::run(self.command("ip").args(words.split_whitespace()))
     }
 
+    /// Runs `tc` with these words, split at spaces but for those in single quotes, and returns what
+    /// it printed.
+    ///
+    /// # Panics
+    ///
+    /// When it fails, with what it said.
+    #[track_caller]
+    pub fn tc(&self, words: &str) -> String {
+        let words = words.split('\'').enumerate().flat_map(|(at, part)| {
+            let quoted = at % 2 == 1;
+            let separator = move |c: char| c == ' ' && !quoted;
+            part.split(separator).filter(|word| !word.is_empty())
+        });
+        let output = tool::run(self.command("tc").args(words));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// Sets a kernel parameter of this namespace, named with dots.
     ///
     /// # Panics

@@ -82,19 +82,19 @@ mod tests {
             effect: "no capture",
         };
         let missing = Ability {
-            name: "tcx",
+            name: "ring-buffer",
             available: false,
             why: "this kernel doesn't know it".into(),
-            remedy: Some("use Linux 6.6 or newer".into()),
+            remedy: Some("use Linux 5.8 or newer".into()),
             ..there.clone()
         };
         let mut out = Vec::new();
         write_lines(&mut out, &[there, missing]).expect("a Vec takes all");
         assert_eq!(
             String::from_utf8(out).expect("text"),
-            "yes  bpf  a map was created\n\
-             no   tcx  this kernel doesn't know it; without it: no capture; \
-             remedy: use Linux 6.6 or newer\n"
+            "yes  bpf          a map was created\n\
+             no   ring-buffer  this kernel doesn't know it; without it: no capture; \
+             remedy: use Linux 5.8 or newer\n"
         );
     }
 }

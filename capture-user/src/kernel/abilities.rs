@@ -365,10 +365,11 @@ const TC_PROGRAM: About = About {
 
 const TCX: About = About {
     name: "tcx",
-    required: true,
+    required: false,
     net_admin: true,
     done: "the kernel knows attachment by TCX",
-    effect: "no capture: programs are attached by it",
+    effect: "programs are attached by clsact filters, which a SIGKILL leaves behind until the next \
+             capture or `nodecap sweep`",
     kernel: "use Linux 6.6 or newer, built with CONFIG_NET_XGRESS",
 };
 
