@@ -6,48 +6,48 @@ use capture_common::filter::{ARP, DST, EITHER, IP_PROTOCOLS, SRC};
 
 use crate::globals::{ADDRESS_OPTIONS, PORT_OPTIONS, PROTOCOL_OPTIONS};
 use crate::maps::{ADDRESSES_V4, ADDRESSES_V6, PORTS, PROTOCOLS};
+use crate::packet::Packet;
 use crate::parse::{self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Transport};
-use crate::skb::{Bytes as _, Skb};
 
 /// Whether the packet is one that was asked for.
 #[inline(always)]
-pub fn matches<const BARE: bool>(skb: &Skb) -> bool {
+pub fn matches<const BARE: bool>(packet: &impl Packet) -> bool {
     if ADDRESS_OPTIONS.load() == 0 && PORT_OPTIONS.load() == 0 && PROTOCOL_OPTIONS.load() == 0 {
         return true;
     }
-    let Some(network) = parse::network::<BARE>(skb) else {
+    let Some(network) = parse::network::<BARE>(packet) else {
         return false;
     };
     let matched = match network.ethertype {
-        ETHERTYPE_IPV4 => matches_v4(skb, network.offset),
-        ETHERTYPE_IPV6 => matches_v6(skb, network.offset),
-        ETHERTYPE_ARP => matches_arp(skb, network.offset),
+        ETHERTYPE_IPV4 => matches_v4(packet, network.offset),
+        ETHERTYPE_IPV6 => matches_v6(packet, network.offset),
+        ETHERTYPE_ARP => matches_arp(packet, network.offset),
         _ => None,
     };
     matched.is_some()
 }
 
 #[inline(always)]
-fn matches_v4(skb: &Skb, ip: u32) -> Option<()> {
+fn matches_v4(packet: &impl Packet, ip: u32) -> Option<()> {
     if PROTOCOL_OPTIONS.load() != 0 {
         let table = PROTOCOLS.get(0)?;
         holds(PROTOCOL_OPTIONS.load() & IP_PROTOCOLS != 0)?;
-        holds(table[usize::from(skb.read::<u8>(ip + 9)?)] != 0)?;
+        holds(table[usize::from(packet.read::<u8>(ip + 9)?)] != 0)?;
     }
     if ADDRESS_OPTIONS.load() != 0 {
-        addresses_v4(skb.read(ip + 12)?, skb.read(ip + 16)?)?;
+        addresses_v4(packet.read(ip + 12)?, packet.read(ip + 16)?)?;
     }
     if PORT_OPTIONS.load() != 0 {
-        ports(skb, &parse::transport_v4(skb, ip)?)?;
+        ports(packet, &parse::transport_v4(packet, ip)?)?;
     }
     Some(())
 }
 
 #[inline(always)]
-fn matches_v6(skb: &Skb, ip: u32) -> Option<()> {
+fn matches_v6(packet: &impl Packet, ip: u32) -> Option<()> {
     if ADDRESS_OPTIONS.load() != 0 {
-        let source = skb.read::<[u8; 16]>(ip + 8)?;
-        let destination = skb.read::<[u8; 16]>(ip + 24)?;
+        let source = packet.read::<[u8; 16]>(ip + 8)?;
+        let destination = packet.read::<[u8; 16]>(ip + 24)?;
         hit(
             ADDRESS_OPTIONS.load(),
             address_v6(source),
@@ -58,25 +58,25 @@ fn matches_v6(skb: &Skb, ip: u32) -> Option<()> {
         let table = PROTOCOLS.get(0)?;
         // A number, not a truth value: on that the verifier would tell paths apart.
         let mut listed = 0;
-        let transport = parse::transport_v6(skb, ip, |protocol| {
+        let transport = parse::transport_v6(packet, ip, |protocol| {
             if PROTOCOL_OPTIONS.load() & IP_PROTOCOLS != 0 {
                 listed |= table[usize::from(protocol)];
             }
         });
         holds(PROTOCOL_OPTIONS.load() == 0 || listed != 0)?;
         if PORT_OPTIONS.load() != 0 {
-            ports(skb, &transport?)?;
+            ports(packet, &transport?)?;
         }
     }
     Some(())
 }
 
 #[inline(always)]
-fn matches_arp(skb: &Skb, arp: u32) -> Option<()> {
+fn matches_arp(packet: &impl Packet, arp: u32) -> Option<()> {
     holds(PORT_OPTIONS.load() == 0)?;
     holds(PROTOCOL_OPTIONS.load() == 0 || PROTOCOL_OPTIONS.load() & ARP != 0)?;
     if ADDRESS_OPTIONS.load() != 0 {
-        let (sender, target) = parse::arp_addresses(skb, arp)?;
+        let (sender, target) = parse::arp_addresses(packet, arp)?;
         addresses_v4(sender, target)?;
     }
     Some(())
@@ -120,8 +120,8 @@ fn address_v6(address: [u8; 16]) -> u8 {
 }
 
 #[inline(always)]
-fn ports(skb: &Skb, transport: &Transport) -> Option<()> {
-    let (source, destination) = transport.ports(skb)?;
+fn ports(packet: &impl Packet, transport: &Transport) -> Option<()> {
+    let (source, destination) = transport.ports(packet)?;
     let table = PORTS.get(0)?;
     hit(
         PORT_OPTIONS.load(),

@@ -9,7 +9,7 @@ use core::mem::MaybeUninit;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 
 use crate::offsets::{DEV_NET, NET_INUM, SKB_DEV, SKB_HEAD, SKB_NETWORK_HEADER, SKB_TAIL};
-use crate::skb::{Bytes, Plain};
+use crate::packet::{Bytes, Plain};
 
 /// Reads `T` at an address.
 #[inline(always)]

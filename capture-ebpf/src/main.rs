@@ -3,7 +3,7 @@
 //! A packet runs through the stages top to bottom and leaves untouched, whatever happens:
 //!
 //! - [`tc`]: the hooks
-//! - [`skb`]: reading the packet and its metadata
+//! - [`packet`]: a packet's bytes and metadata, whatever hook it is under; [`skb`]: one under TC
 //! - [`parse`]: link, network and transport headers, only as far as the filter asks
 //! - [`filter`]: the options' tables
 //! - [`follow`]: the same packet, or its flow, beyond a translation; [`identity`] knows a packet
@@ -34,6 +34,7 @@ mod kmem;
 mod look;
 mod maps;
 mod offsets;
+mod packet;
 mod parse;
 mod record;
 mod resets;

@@ -6,7 +6,7 @@
 
 use capture_common::filter::{MAX_EXTENSION_HEADERS, MAX_VLAN_TAGS};
 
-use crate::skb::{Bytes, Skb, clamp};
+use crate::packet::{Bytes, Packet, clamp};
 
 pub const ETHERTYPE_IPV4: u16 = 0x0800;
 pub const ETHERTYPE_ARP: u16 = 0x0806;
@@ -52,15 +52,15 @@ pub struct Network {
 /// already taken one out, so that a packet matches alike where it comes in and where it leaves. A
 /// device without a link header (`BARE`) has its network header first.
 #[inline(always)]
-pub fn network<const BARE: bool>(skb: &Skb) -> Option<Network> {
+pub fn network<const BARE: bool>(packet: &impl Packet) -> Option<Network> {
     if BARE {
         return Some(Network {
-            ethertype: skb.protocol(),
+            ethertype: packet.protocol(),
             offset: 0,
         });
     }
     let mut network = Network {
-        ethertype: skb.read_u16(12)?,
+        ethertype: packet.read_u16(12)?,
         offset: 14,
     };
     for tag in 1..=MAX_VLAN_TAGS {
@@ -68,10 +68,10 @@ pub fn network<const BARE: bool>(skb: &Skb) -> Option<Network> {
         if !matches!(network.ethertype, 0x8100 | 0x88a8 | 0x9100) {
             break;
         }
-        if tag == MAX_VLAN_TAGS && skb.vlan().is_some() {
+        if tag == MAX_VLAN_TAGS && packet.vlan().is_some() {
             break;
         }
-        network.ethertype = skb.read_u16(network.offset + 2)?;
+        network.ethertype = packet.read_u16(network.offset + 2)?;
         network.offset += 4;
     }
     network.offset = meet(network.offset);
@@ -204,10 +204,10 @@ fn extension(packet: &impl Bytes, transport: &mut Transport) -> Option<After> {
 
 /// The addresses in an ARP packet for IPv4 over Ethernet (RFC 826): sender's, then target's.
 #[inline(always)]
-pub fn arp_addresses(skb: &Skb, arp: u32) -> Option<([u8; 4], [u8; 4])> {
+pub fn arp_addresses(packet: &impl Packet, arp: u32) -> Option<([u8; 4], [u8; 4])> {
     // Hardware type Ethernet, protocol type IPv4, lengths six and four.
-    if skb.read::<[u8; 4]>(arp)? != [0, 1, 8, 0] || skb.read::<[u8; 2]>(arp + 4)? != [6, 4] {
+    if packet.read::<[u8; 4]>(arp)? != [0, 1, 8, 0] || packet.read::<[u8; 2]>(arp + 4)? != [6, 4] {
         return None;
     }
-    Some((skb.read(arp + 14)?, skb.read(arp + 24)?))
+    Some((packet.read(arp + 14)?, packet.read(arp + 24)?))
 }

@@ -9,30 +9,30 @@ use capture_common::record::{RecordFlags, RecordHeader, SIZE_CLASSES};
 
 use crate::globals::{IDENTITY, SNAPLEN, WAKE_AT};
 use crate::maps::{COUNTERS, RING};
-use crate::skb::Skb;
+use crate::packet::Packet;
 
 /// Counts a packet that matched and puts it into the ring. Returns its time stamp, or `None` where
 /// there is no record.
 #[inline(always)]
-pub fn record(skb: &Skb, flags: u16) -> Option<u64> {
-    let counters = counters(skb.interface())?;
+pub fn record(packet: &impl Packet, flags: u16) -> Option<u64> {
+    let counters = counters(packet.interface())?;
     counters.matched += 1;
-    match put_in_smallest_class(skb, counters.lost(), flags) {
+    match put_in_smallest_class(packet, counters.lost(), flags) {
         Outcome::Recorded(time) => {
             counters.recorded += 1;
             return Some(time);
         }
         Outcome::RingFull => {
             counters.ring_full += 1;
-            debug!(skb, "ring full on interface {}", skb.interface());
+            debug!(packet, "ring full on interface {}", packet.interface());
         }
         Outcome::Unreadable => {
             counters.unreadable += 1;
             debug!(
-                skb,
+                packet,
                 "unreadable packet of {} bytes on interface {}",
-                skb.len(),
-                skb.interface()
+                packet.len(),
+                packet.interface()
             );
         }
     }
@@ -48,13 +48,13 @@ enum Outcome {
 }
 
 #[inline(always)]
-fn put_in_smallest_class(skb: &Skb, lost: u64, flags: u16) -> Outcome {
-    let len = skb.len().min(SNAPLEN.load());
+fn put_in_smallest_class(packet: &impl Packet, lost: u64, flags: u16) -> Outcome {
+    let len = packet.reach().min(SNAPLEN.load());
 
     macro_rules! smallest_of {
         ($($class:literal)*) => {
             $(if len <= SIZE_CLASSES[$class] {
-                return put::<{ SIZE_CLASSES[$class] as usize }>(skb, lost, flags, len);
+                return put::<{ SIZE_CLASSES[$class] as usize }>(packet, lost, flags, len);
             })*
         };
     }
@@ -82,7 +82,7 @@ struct Slot<const N: usize> {
 }
 
 #[inline(always)]
-fn put<const N: usize>(skb: &Skb, lost: u64, flags: u16, len: u32) -> Outcome {
+fn put<const N: usize>(packet: &impl Packet, lost: u64, flags: u16, len: u32) -> Outcome {
     let Some(mut entry) = RING.reserve::<Slot<N>>(0) else {
         return Outcome::RingFull;
     };
@@ -90,8 +90,8 @@ fn put<const N: usize>(skb: &Skb, lost: u64, flags: u16, len: u32) -> Outcome {
     // Only now: see RecordHeader::ktime.
     // SAFETY: the helper only reads the clock.
     let ktime = unsafe { bpf_ktime_get_ns() };
-    let (gso_size, gso_segments) = skb.gso();
-    let vlan = skb.vlan();
+    let (gso_size, gso_segments) = packet.gso();
+    let vlan = packet.vlan();
     let (vlan_proto, vlan_tci) = vlan.unwrap_or((0, 0));
     // SAFETY: the ring reserved a whole slot, aligned to eight bytes, for us alone.
     unsafe {
@@ -101,10 +101,10 @@ fn put<const N: usize>(skb: &Skb, lost: u64, flags: u16, len: u32) -> Outcome {
             identity: if IDENTITY.load() == 0 {
                 0
             } else {
-                skb.address()
+                packet.identity()
             },
-            interface: skb.interface(),
-            wire_len: skb.len(),
+            interface: packet.interface(),
+            wire_len: packet.len(),
             captured_len: len,
             cpu: bpf_get_smp_processor_id(),
             vlan_tci,
@@ -116,13 +116,13 @@ fn put<const N: usize>(skb: &Skb, lost: u64, flags: u16, len: u32) -> Outcome {
             } else {
                 flags
             },
-            packet_type: skb.packet_type() as u16,
+            packet_type: packet.packet_type() as u16,
             reserved: 0,
         });
     }
     // SAFETY: frame has N bytes of room. An empty copy would be refused by the helper.
     let copied =
-        len == 0 || unsafe { skb.copy_start((&raw mut (*slot).frame).cast(), len, N as u32) };
+        len == 0 || unsafe { packet.copy_start((&raw mut (*slot).frame).cast(), len, N as u32) };
     if !copied {
         entry.discard(u64::from(BPF_RB_NO_WAKEUP));
         return Outcome::Unreadable;

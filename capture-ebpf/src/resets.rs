@@ -12,8 +12,8 @@ use crate::offsets::{
     INET_SPORT, SEND_RESET_ARGUMENTS, SK_DADDR, SK_DPORT, SK_FAMILY, SK_NET, SK_RCV_SADDR,
     SK_V6_DADDR, SK_V6_RCV_SADDR, SKB_TRANSPORT_HEADER,
 };
+use crate::packet::Bytes as _;
 use crate::parse::ETHERTYPE_IPV4;
-use crate::skb::Bytes as _;
 use crate::tuple::{Address, FlowKey, TCP, address, widen};
 
 #[raw_tracepoint(tracepoint = "tcp_send_reset")]

@@ -2,8 +2,8 @@
 
 use capture_common::event::EventTuple;
 
+use crate::packet::{Bytes, clamp};
 use crate::parse::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Transport};
-use crate::skb::{Bytes, clamp};
 
 /// IP protocol numbers.
 pub const ICMP: u8 = 1;
