@@ -17,6 +17,12 @@ pub const IP_PROTOCOLS: u8 = 1;
 /// `--proto` names ARP.
 pub const ARP: u8 = 2;
 
+/// There is a filter expression.
+pub const EXPRESSION: u8 = 1;
+/// It asks for more than all packets of a flow have in common. So the flow of a packet that
+/// matched isn't followed, only that packet.
+pub const OF_A_PACKET: u8 = 2;
+
 /// Bytes of the port table: a byte of [`EITHER`], [`SRC`] and [`DST`] for each port number.
 pub const PORT_TABLE_LEN: usize = 1 << 16;
 /// Bytes of the protocol table: 1 for each IP protocol number on the list.

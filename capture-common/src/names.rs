@@ -22,6 +22,8 @@ pub const ADDRESS_OPTIONS: &str = "ADDRESS_OPTIONS";
 pub const PORT_OPTIONS: &str = "PORT_OPTIONS";
 /// Global `u8`: what kinds of protocol `--proto` names.
 pub const PROTOCOL_OPTIONS: &str = "PROTOCOL_OPTIONS";
+/// Global `u8`: whether a filter expression was given, and of what kind, as bits.
+pub const EXPRESSION: &str = "EXPRESSION";
 /// Global `u32`: bytes of each frame to keep.
 pub const SNAPLEN: &str = "SNAPLEN";
 /// Global `u64`: bytes waiting in the ring at which user space is woken.
@@ -35,6 +37,11 @@ pub const EGRESS: &str = "nodecap_out";
 pub const INGRESS_BARE: &str = "nodecap_in_l3";
 /// Program: TC egress of a device without a link header.
 pub const EGRESS_BARE: &str = "nodecap_out_l3";
+
+/// Function: stands in for the expression's code, for packets with an Ethernet header.
+pub const EXPRESSION_ETHERNET: &str = "nodecap_expression";
+/// Function: the same for packets without a link header.
+pub const EXPRESSION_BARE: &str = "nodecap_expression_l3";
 
 /// Map: the ring that [`crate::event::Event`]s go through.
 pub const EVENTS: &str = "EVENTS";

@@ -5,14 +5,14 @@
 //! known where they arrive, before they are translated back. Whoever translates, netfilter, IPVS
 //! or another eBPF program, makes no difference.
 
-use capture_common::filter::{DST, SRC};
+use capture_common::filter::{DST, OF_A_PACKET, SRC};
 use capture_common::record::RecordFlags;
 
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 
 use crate::conntrack::nodecap_conntrack;
-use crate::globals::{ADDRESS_OPTIONS, CONNTRACK, FOLLOW, PORT_OPTIONS};
+use crate::globals::{ADDRESS_OPTIONS, CONNTRACK, EXPRESSION, FOLLOW, PORT_OPTIONS};
 use crate::identity;
 use crate::look::{self, nodecap_look};
 use crate::maps::FLOWS;
@@ -31,6 +31,9 @@ const RENEW: u64 = 1_000_000_000;
 #[inline(always)]
 pub fn is_followed<const BARE: bool>(skb: &Skb, flags: u16) -> bool {
     let candidate = identity::candidate(skb);
+    if candidate.is_none() && !by_flow() {
+        return false;
+    }
     let wanted = match candidate {
         Some(_) => look::KEY | look::FINGERPRINT,
         None => look::KEY,
@@ -45,7 +48,7 @@ pub fn is_followed<const BARE: bool>(skb: &Skb, flags: u16) -> bool {
     {
         return true;
     }
-    if found & look::KEY == 0 {
+    if found & look::KEY == 0 || !by_flow() {
         return false;
     }
     let key = &look.key;
@@ -85,7 +88,7 @@ pub fn remember<const BARE: bool>(skb: &Skb, flags: u16, time: Option<u64>) {
     // A filter that looks at one end only matches a packet and not its reply. Any other one
     // matches both.
     let one_way = (ADDRESS_OPTIONS.load() | PORT_OPTIONS.load()) & (SRC | DST) != 0;
-    let learns = FOLLOW.load() != 0 && (followed || one_way);
+    let learns = FOLLOW.load() != 0 && by_flow() && (followed || one_way);
     let wanted = if CONNTRACK.load() != 0 || learns {
         look::KEY | look::FINGERPRINT
     } else {
@@ -111,6 +114,13 @@ pub fn remember<const BARE: bool>(skb: &Skb, flags: u16, time: Option<u64>) {
     if CONNTRACK.load() != 0 {
         nodecap_conntrack(skb.context(), time);
     }
+}
+
+/// Whether a flow is followed once one of its packets matched. An expression such as `icmp or
+/// tcp[13] & 4 != 0` is about packets: of a flow it wants some, and the others are none of its.
+#[inline(always)]
+fn by_flow() -> bool {
+    EXPRESSION.load() & OF_A_PACKET == 0
 }
 
 #[inline(always)]

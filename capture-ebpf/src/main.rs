@@ -5,7 +5,7 @@
 //! - [`tc`]: the hooks
 //! - [`packet`]: a packet's bytes and metadata, whatever hook it is under; [`skb`]: one under TC
 //! - [`parse`]: link, network and transport headers, only as far as the filter asks
-//! - [`filter`]: the options' tables
+//! - [`filter`]: the options' tables; [`expression`]: the filter expression's code
 //! - [`follow`]: the same packet, or its flow, beyond a translation; [`identity`] knows a packet
 //!   again, [`look`] finds its [`tuple`] and what stays the same of it, [`conntrack`] what
 //!   netfilter does to its flow
@@ -26,6 +26,7 @@
 mod conntrack;
 mod drops;
 mod events;
+mod expression;
 mod filter;
 mod follow;
 mod globals;

@@ -10,6 +10,7 @@ use aya_ebpf::programs::TcContext;
 use capture_common::LAYOUT_VERSION;
 use capture_common::record::RecordFlags;
 
+use crate::expression;
 use crate::filter;
 use crate::follow;
 use crate::globals::{FOLLOW, LAYOUT_V1, REMEMBER};
@@ -23,7 +24,8 @@ fn see<const BARE: bool>(context: &TcContext, flags: u16) -> i32 {
     if LAYOUT_V1.load() != LAYOUT_VERSION {
         return TC_ACT_UNSPEC;
     }
-    let flags = if filter::matches::<BARE>(&skb) {
+    let egress = flags & RecordFlags::EGRESS != 0;
+    let flags = if filter::matches::<BARE>(&skb) && expression::matches::<BARE>(&skb, egress) {
         flags
     } else if FOLLOW.load() != 0 && follow::is_followed::<BARE>(&skb, flags) {
         flags | RecordFlags::FOLLOWED

@@ -44,7 +44,8 @@ pub(crate) fn run(compiler: &Compiler, options: &Options) -> Result<()> {
 pub(crate) fn kernel_object(compiler: &Compiler) -> Result<()> {
     command::run(&mut kernel_cargo(compiler, "build"))?;
     let built = workspace::target("ebpf-build/bpfel-unknown-none/ebpf/capture-ebpf");
-    let object = fs::read(&built).with_context(|| format!("can't read {}", built.display()))?;
+    let mut object = fs::read(&built).with_context(|| format!("can't read {}", built.display()))?;
+    elf::place_sections(&mut object)?;
     elf::check_kernel_object(&object)?;
     let place = workspace::target("ebpf/nodecap.o");
     // An object of the same content must not look newer, or capture-user is built again.

@@ -3,13 +3,52 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
-use object::elf;
-use object::read::elf::{Dyn as _, ElfFile64, FileHeader as _, ProgramHeader as _};
+use object::elf::{self, FileHeader64};
+use object::read::elf::{
+    Dyn as _, ElfFile64, FileHeader as _, ProgramHeader as _, SectionHeader as _, Sym as _,
+};
 use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
 
-/// Sections named `.text.…` that are meant to be there. Each must keep its functions at
-/// addresses of their own, see [`Layout::complaints`].
-const EXPECTED_TEXT: [&str; 0] = [];
+/// Sections named `.text.…` that are meant to be there: places for code that user space makes.
+/// Each must keep its functions at addresses of their own, see [`Layout::complaints`].
+const EXPECTED_TEXT: [&str; 2] = [".text.expression", ".text.expression_l3"];
+
+/// How far apart those sections are put: more than any code is long.
+const APART: u64 = 1 << 32;
+
+/// Gives each expected section an address, and its symbols with it. In a relocatable object all
+/// sections start at 0, and that aya can't tell apart.
+pub(crate) fn place_sections(file: &mut [u8]) -> Result<()> {
+    let mut writes = Vec::new();
+    {
+        let header = FileHeader64::<Endianness>::parse(&*file).context("no ELF")?;
+        let endian = header.endian()?;
+        let sections = header.sections(endian, &*file)?;
+        let symbols = sections.symbols(endian, &*file, elf::SHT_SYMTAB)?;
+        let table = sections.section(symbols.section())?.sh_offset(endian);
+        for (number, name) in (1..).zip(EXPECTED_TEXT) {
+            let address = number * APART;
+            let (index, _) = sections
+                .section_by_name(endian, name.as_bytes())
+                .with_context(|| format!("the kernel object has no section {name}"))?;
+            // `sh_addr` of an `Elf64_Shdr`, `st_value` of an `Elf64_Sym`: elf(5).
+            writes.push((header.e_shoff(endian) + index.0 as u64 * 64 + 16, address));
+            for (place, symbol) in symbols.enumerate() {
+                if symbols.symbol_section(endian, symbol, place)? == Some(index) {
+                    let value = table + place.0 as u64 * 24 + 8;
+                    writes.push((value, address + symbol.st_value(endian)));
+                }
+            }
+        }
+    }
+    for (at, address) in writes {
+        let at = usize::try_from(at)?;
+        file.get_mut(at..at + 8)
+            .context("the kernel object is cut off")?
+            .copy_from_slice(&address.to_le_bytes());
+    }
+    Ok(())
+}
 
 /// Fails with everything that is wrong with a kernel object.
 pub(crate) fn check_kernel_object(file: &[u8]) -> Result<()> {

@@ -1,8 +1,9 @@
 //! Every routine of nodecap's development, each of them once: `cargo xtask --help`.
 //!
 //! One file a command. What they share: [`command`] runs programs, [`workspace`] knows the
-//! places, [`compiler`] and [`linker`] find what makes an eBPF object, [`packages`] knows the
-//! distribution's names for things, [`elf`] looks at what was built.
+//! places, [`compiler`] and [`linker`] find what makes an eBPF object, [`libpcap`] builds what
+//! compiles filter expressions, [`packages`] knows the distribution's names for things, [`elf`] looks
+//! at what was built.
 
 mod bench;
 mod build;
@@ -10,6 +11,7 @@ mod command;
 mod compiler;
 mod demo;
 mod elf;
+mod libpcap;
 mod linker;
 mod lint;
 mod packages;

@@ -1,9 +1,10 @@
 //! What the distribution calls things, and how it installs them.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 
 use crate::command::{self, say};
 use crate::compiler;
@@ -11,7 +12,7 @@ use crate::compiler;
 /// What a command of xtask is about to do, as far as that decides which tools must be here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Need {
-    /// An eBPF compiler.
+    /// An eBPF compiler, and what libpcap is built with.
     Build,
     /// Besides, networks of one's own and a look at what was captured.
     Demo,
@@ -30,7 +31,27 @@ pub(crate) struct Tool {
     need: Need,
 }
 
-const TOOLS: [Tool; 17] = [
+const TOOLS: [Tool; 21] = [
+    Tool {
+        program: "cc",
+        package: "gcc",
+        need: Need::Build,
+    },
+    Tool {
+        program: "make",
+        package: "make",
+        need: Need::Build,
+    },
+    Tool {
+        program: "flex",
+        package: "flex",
+        need: Need::Build,
+    },
+    Tool {
+        program: "bison",
+        package: "bison",
+        need: Need::Build,
+    },
     Tool {
         program: "nsenter",
         package: "util-linux",
@@ -203,6 +224,67 @@ pub(crate) fn install(packages: &[String]) -> Result<()> {
     command::run(apt_get().args(INSTALL).args(packages))
 }
 
+/// Downloads a package's sources into a folder, from where the distribution's packages come from.
+/// The system's own lists stay as they are: few machines have lists of sources.
+pub(crate) fn download_source(package: &str, folder: &Path) -> Result<()> {
+    let targets = command::output(Command::new("apt-get").args([
+        "indextargets",
+        "--format",
+        "$(ORIGIN) $(REPO_URI) $(RELEASE) $(COMPONENT)",
+        "Created-By: Packages",
+    ]))?;
+    let sources = source_lines(&targets);
+    ensure!(
+        !sources.is_empty(),
+        "apt knows no place of the distribution's: run `apt-get update`"
+    );
+    let list = folder.join("sources.list");
+    let lists = folder.join("lists");
+    fs::create_dir_all(lists.join("partial"))?;
+    fs::write(&list, sources).with_context(|| format!("can't write {}", list.display()))?;
+    let options = [
+        format!("Dir::Etc::SourceList={}", list.display()),
+        "Dir::Etc::SourceParts=/dev/null".to_owned(),
+        format!("Dir::State::Lists={}", lists.display()),
+    ];
+    let apt = |words: &[&str]| {
+        let mut command = apt_get();
+        for option in &options {
+            command.args(["-o", option]);
+        }
+        command::run(command.args(words).current_dir(folder))
+    };
+    apt(&["update"])?;
+    apt(&["source", "--download-only", package])
+}
+
+/// sources.list(5) for what `apt-get indextargets` lists: an origin, a place, a release and a
+/// component each. Others than the distribution need not have sources at all.
+fn source_lines(targets: &str) -> String {
+    let mut lines: Vec<_> = targets
+        .lines()
+        .filter_map(|target| {
+            let words: Vec<_> = target.split_ascii_whitespace().collect();
+            let [origin @ ("Debian" | "Ubuntu"), place, release, "main"] = words[..] else {
+                return None;
+            };
+            let keys = format!(
+                "/usr/share/keyrings/{}-archive-keyring.gpg",
+                origin.to_ascii_lowercase()
+            );
+            let signed = if Path::new(&keys).is_file() {
+                format!(" [signed-by={keys}]")
+            } else {
+                String::new()
+            };
+            Some(format!("deb-src{signed} {place} {release} main\n"))
+        })
+        .collect();
+    lines.sort();
+    lines.dedup();
+    lines.concat()
+}
+
 const INSTALL: [&str; 3] = ["install", "--yes", "--no-install-recommends"];
 
 fn apt_get() -> Command {
@@ -246,8 +328,20 @@ mod tests {
     }
 
     #[test]
+    fn sources_come_from_where_the_distributions_packages_do() {
+        let targets = "Debian http://mirror.example/debian/ trixie main\n\
+            Debian http://mirror.example/debian/ trixie contrib\n\
+            Debian http://mirror.example/debian/ trixie main\n\
+            Vendor http://vendor.example/ stable main\n";
+        let lines = source_lines(targets);
+        assert_eq!(lines.lines().count(), 1, "{lines}");
+        assert!(lines.starts_with("deb-src "), "{lines}");
+        assert!(lines.ends_with(" http://mirror.example/debian/ trixie main\n"));
+    }
+
+    #[test]
     fn each_need_takes_in_the_lesser_ones() {
-        assert_eq!(needed(Need::Build).count(), 0);
+        assert!(needed(Need::Build).count() < needed(Need::Demo).count());
         assert!(needed(Need::Demo).count() < needed(Need::Test).count());
         assert!(needed(Need::Test).count() < needed(Need::Vm).count());
         assert_eq!(needed(Need::Vm).count(), TOOLS.len());

@@ -1,4 +1,4 @@
-//! `cargo xtask setup`: an eBPF compiler and the tools that tests use.
+//! `cargo xtask setup`: an eBPF compiler, libpcap, and the tools that tests use.
 //!
 //! What is missing is installed where that is possible, and otherwise the error holds the
 //! commands that install it. The other commands call [`ensure`] for what they need; with nothing
@@ -10,6 +10,7 @@ use anyhow::{Result, bail};
 
 use crate::command::{self, say};
 use crate::compiler::{self, Compiler, Found, Next, Origin};
+use crate::libpcap;
 use crate::linker;
 use crate::packages::{self, Need, Tool};
 
@@ -25,7 +26,9 @@ pub(crate) fn run() -> Result<()> {
 pub(crate) fn ensure(need: Need) -> Result<Compiler> {
     let apt = Apt::new();
     ensure_tools_by(&apt, need)?;
-    ensure_compiler(&apt)
+    let compiler = ensure_compiler(&apt)?;
+    libpcap::ensure()?;
+    Ok(compiler)
 }
 
 /// Makes sure of the tools alone, for what compiles no eBPF.

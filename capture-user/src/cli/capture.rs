@@ -146,6 +146,11 @@ pub struct Args {
     /// Exit with status 3 if any matched packet was lost
     #[arg(long, help_heading = "Resources")]
     fail_on_loss: bool,
+
+    /// What packets to capture, as tcpdump takes it (pcap-filter(7)): `tcp port 443 and host
+    /// 192.0.2.1`. Besides it, every option above must hold too
+    #[arg(value_name = "EXPRESSION", help_heading = "What to capture")]
+    expression: Vec<String>,
 }
 
 /// `--hook`.
@@ -210,6 +215,7 @@ impl Args {
             destination_ports: values::list("--dport", &self.dport, str::parse)
                 .map_err(Error::Usage)?,
             protocols: values::list("--proto", &self.proto, str::parse).map_err(Error::Usage)?,
+            expression: values::expression(&self.expression)?,
         };
         Ok(Plan {
             interfaces: self
@@ -360,6 +366,23 @@ mod tests {
     }
 
     #[test]
+    fn an_expression_may_stand_anywhere_and_goes_with_the_options() {
+        for words in [
+            "-i eth0 --proto tcp port 80 or port 443",
+            "port 80 or port 443 -i eth0 --proto tcp",
+            "port 80 -i eth0 or port --proto tcp 443",
+        ] {
+            let plan = resolve(words).unwrap();
+            assert_eq!(
+                plan.filter.describe(),
+                "--proto tcp port 80 or port 443",
+                "{words}"
+            );
+            assert!(!plan.filter.is_empty());
+        }
+    }
+
+    #[test]
     fn a_snapshot_length_of_zero_is_the_default() {
         assert_eq!(resolve("-s 0").unwrap().snaplen, MAX_SNAPLEN);
     }
@@ -382,7 +405,7 @@ mod tests {
             ("--print -w -", "standard output"),
             ("--print -q", "--quiet"),
             ("-i #0", "#0"),
-            ("tcp port 80", "tcp"),
+            ("tcp prt 80", "expression `tcp prt 80`: can't parse filter expression"),
         ] {
             let refusal = refusal(words);
             assert!(refusal.contains(said), "`{words}`: {refusal}");

@@ -117,7 +117,6 @@ mod tests {
         );
         for words in [
             "nodecap captur",
-            "nodecap capture tcp",
             "nodecap capture -w",
             "nodecap capture -qw x --print",
         ] {

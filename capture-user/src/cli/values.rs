@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::error::Error;
 use crate::filter::addresses;
+use crate::filter::expression::Expression;
 
 /// Reads a size in bytes: `1500`, `64K`, `10M`, `2G`. The letters are powers of 1,024, as with
 /// dumpcap's and tcpdump's relatives; `KiB` and `KB` mean the same.
@@ -76,6 +78,18 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         return Err("no time at all is no capture: leave the option out for no limit".to_owned());
     }
     Ok(duration)
+}
+
+/// Compiles an expression, which may come as one word or several. None, if it is empty: so it is
+/// with tcpdump.
+pub(super) fn expression(words: &[String]) -> Result<Option<Expression>, Error> {
+    let text = words.join(" ");
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    Expression::compile(&text)
+        .map(Some)
+        .map_err(|error| Error::usage(error.to_string()))
 }
 
 /// Splits a list at its commas and reads each part.

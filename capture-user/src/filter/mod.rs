@@ -1,11 +1,13 @@
-//! The address, port and protocol options: from the lists that were typed to the tables that the
-//! kernel looks things up in.
+//! What to capture: from the options and the expression that were typed to the tables and the code
+//! that the kernel has them in.
 //!
 //! - [`addresses`]: prefixes with the options that they belong to, ready for a longest-prefix
 //!   lookup
 //! - [`ports`], [`protocols`]: how one is written, and a table for all
+//! - [`expression`]: a filter as tcpdump takes it
 
 pub mod addresses;
+pub mod expression;
 pub mod ports;
 pub mod protocols;
 
@@ -14,6 +16,7 @@ use std::fmt::Write as _;
 use capture_common::filter::{ARP, DST, EITHER, IP_PROTOCOLS, SRC};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use expression::Expression;
 use ports::{PortRange, PortTable};
 use protocols::{Protocol, ProtocolTable};
 
@@ -37,6 +40,8 @@ pub struct Filter {
     pub destination_ports: Vec<PortRange>,
     /// `--proto`.
     pub protocols: Vec<Protocol>,
+    /// What a packet must match besides.
+    pub expression: Option<Expression>,
 }
 
 /// The filter as the kernel takes it: see `capture_common::filter`.
@@ -56,6 +61,17 @@ pub struct Tables {
     pub protocol_options: u8,
     /// 1 by IP protocol number.
     pub protocols: ProtocolTable,
+    /// What a packet must match besides.
+    pub expression: Option<Expression>,
+}
+
+impl Tables {
+    /// Whether every packet passes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.address_options | self.port_options | self.protocol_options == 0
+            && self.expression.is_none()
+    }
 }
 
 impl Filter {
@@ -93,6 +109,7 @@ impl Filter {
                     }
             }),
             protocols: protocols::table(&self.protocols),
+            expression: self.expression.clone(),
         }
     }
 
@@ -129,6 +146,7 @@ impl Filter {
             && ports(&self.source_ports, &[from])
             && ports(&self.destination_ports, &[to])
             && (self.protocols.is_empty() || self.protocols.contains(&Protocol::Ip(tuple.protocol)))
+            && self.expression.as_ref().is_none_or(|it| it.takes(tuple))
     }
 
     /// The filter as options that ask for the same, for the capture file's interface blocks.
@@ -143,6 +161,12 @@ impl Filter {
         describe_list(&mut text, "--sport", &self.source_ports);
         describe_list(&mut text, "--dport", &self.destination_ports);
         describe_list(&mut text, "--proto", &self.protocols);
+        if let Some(expression) = &self.expression {
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(expression.text());
+        }
         text
     }
 }

@@ -8,6 +8,7 @@
 //!   it
 //! - `layout`: where things lie in this kernel's structures, and `reasons`: what it calls its
 //!   numbers, both read from its type information by `btf`
+//! - [`expression`]: a filter expression's code, put into the programs; [`libpcap`] compiles it
 //! - `follow`: teaches the kernel side which tuples to follow
 //! - [`abilities`]: what this kernel and these privileges allow, tried out one by one; `probe` does
 //!   the trying
@@ -21,8 +22,10 @@ pub mod attach;
 mod btf;
 pub mod error;
 pub mod events;
+pub mod expression;
 mod follow;
 mod layout;
+pub mod libpcap;
 pub mod log;
 mod probe;
 pub mod program;

@@ -11,6 +11,7 @@ use zerocopy::{FromBytes as _, IntoBytes as _};
 
 use super::attach::Links;
 use super::error::{KernelError, errno};
+use super::expression;
 use super::layout::Layout;
 use super::log::{KernelLog, LogLevel};
 use super::ring::Ring;
@@ -55,9 +56,7 @@ pub struct Setup {
 impl Setup {
     /// Whether there is anything to follow.
     fn follows(&self) -> bool {
-        let options =
-            self.tables.address_options | self.tables.port_options | self.tables.protocol_options;
-        self.follow && options != 0
+        self.follow && !self.tables.is_empty()
     }
 }
 
@@ -93,6 +92,8 @@ impl Kernel {
         let follow = setup.follows();
         let remember = follow || setup.events;
         let conntrack = remember && layout.conntrack.is_ok();
+        let object = expression::object_for(OBJECT, tables.expression.as_ref())?;
+        let expression = expression::kind(tables.expression.as_ref());
         let mut loader = EbpfLoader::new();
         for (name, value) in &layout.globals {
             loader.override_global(name, value, true);
@@ -112,6 +113,7 @@ impl Kernel {
             .override_global(names::ADDRESS_OPTIONS, &tables.address_options, true)
             .override_global(names::PORT_OPTIONS, &tables.port_options, true)
             .override_global(names::PROTOCOL_OPTIONS, &tables.protocol_options, true)
+            .override_global(names::EXPRESSION, &expression, true)
             .override_global(names::SNAPLEN, &setup.snaplen, true)
             .override_global(names::WAKE_AT, &wake_at, true)
             .override_global(names::IDENTITY, &u8::from(setup.identity), true)
@@ -123,7 +125,7 @@ impl Kernel {
             .map_max_entries(names::ADDRESSES_V4, entries(tables.addresses_v4.len()))
             .map_max_entries(names::ADDRESSES_V6, entries(tables.addresses_v6.len()))
             .map_max_entries(names::EVENTS, EVENTS_BYTES)
-            .load(OBJECT)
+            .load(&object)
             .map_err(|error| KernelError::Load(Box::new(error)))?;
         fill(&mut ebpf, tables)?;
         let counters = ebpf
