@@ -405,7 +405,10 @@ mod tests {
             ("--print -w -", "standard output"),
             ("--print -q", "--quiet"),
             ("-i #0", "#0"),
-            ("tcp prt 80", "expression `tcp prt 80`: can't parse filter expression"),
+            (
+                "tcp prt 80",
+                "expression `tcp prt 80`: can't parse filter expression",
+            ),
         ] {
             let refusal = refusal(words);
             assert!(refusal.contains(said), "`{words}`: {refusal}");

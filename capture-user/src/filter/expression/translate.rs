@@ -79,6 +79,20 @@ enum Label {
 /// [`TooLong`]. Programs from libpcap up to [`super::classic::MAX_INSTRUCTIONS`] fit, save some
 /// that consist of loads.
 pub fn translate(program: &Program, hook: Hook) -> Result<Vec<Instruction>, TooLong> {
+    make(program, hook, true)
+}
+
+/// The same without direct reads: all of the packet is asked for, as for one whose linear part is
+/// empty. For tests, which have no such packet at hand.
+///
+/// # Errors
+///
+/// As [`translate`].
+pub fn translate_indirectly(program: &Program, hook: Hook) -> Result<Vec<Instruction>, TooLong> {
+    make(program, hook, false)
+}
+
+fn make(program: &Program, hook: Hook, reads: bool) -> Result<Vec<Instruction>, TooLong> {
     let mut code = Code {
         hook,
         instructions: Vec::new(),
@@ -86,7 +100,7 @@ pub fn translate(program: &Program, hook: Hook) -> Result<Vec<Instruction>, TooL
         labels: Vec::new(),
     };
     let ops = program.ops();
-    let direct = directly(program);
+    let direct = directly(program, reads);
     let helped = match hook.load_helper() {
         Some(_) => by_helper(program, &direct),
         None => vec![false; ops.len()],
@@ -124,7 +138,7 @@ enum Check {
 }
 
 /// What the code that reads directly does at each instruction that it comes to.
-fn directly(program: &Program) -> Vec<Option<Check>> {
+fn directly(program: &Program, reads: bool) -> Vec<Option<Check>> {
     let ops = program.ops();
     // How many bytes from the start are known to be there, on every way to an instruction.
     let mut known: Vec<Option<u32>> = vec![None; ops.len()];
@@ -143,7 +157,8 @@ fn directly(program: &Program) -> Vec<Option<Check>> {
             Op::Load(_, Place::BehindX(k)) => (k, false),
             _ => (0, true),
         };
-        let check = if end > DIRECT_MAX {
+        let load = matches!(op, Op::Load(..) | Op::LoadXHeaderLen(_));
+        let check = if end > DIRECT_MAX || (load && !reads) {
             Check::Never
         } else if fixed && end <= here {
             Check::Known
@@ -276,10 +291,6 @@ impl Code {
         }
         self.number32(Math::Move, A, 0);
         self.number32(Math::Move, X, 0);
-        self.bounds();
-    }
-
-    fn bounds(&mut self) {
         let (start, end) = self.hook.bounds();
         self.context(START, start);
         self.context(END, end);
@@ -509,7 +520,8 @@ impl Code {
                 self.emit(Instruction::call(188));
                 self.copy(to, R0);
                 if direct {
-                    self.bounds();
+                    let (_, end) = self.hook.bounds();
+                    self.context(END, end);
                 }
             }
             Hook::Xdp { fragments: false } => {

@@ -15,8 +15,8 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::elf::{Instruction, instruction, object};
 use crate::{Failure, GENERATOR_CPU};
+use lab::elf::{Instruction, instruction, object};
 
 /// How often a paced generator sends what has become due.
 const TICK: Duration = Duration::from_millis(1);

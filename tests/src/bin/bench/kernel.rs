@@ -11,9 +11,9 @@ use capture_user::packet::Direction;
 use capture_user::target::links::Framing;
 use lab::frames::{Flow, Frame};
 
-use crate::elf::{instruction, object};
 use crate::report::{Aim, Report, Row};
 use crate::{Failure, Scale};
+use lab::elf::{instruction, object};
 
 /// nodecap's own default.
 const RING_BYTES: u32 = 32 << 20;

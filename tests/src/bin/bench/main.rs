@@ -13,7 +13,6 @@
 //! namespaces that end with this process.
 
 mod capture;
-mod elf;
 mod generator;
 mod kernel;
 mod lossless;

@@ -1,13 +1,14 @@
 //! The least ELF object that aya loads a program from: instructions, one symbol, the names.
 //!
-//! The benchmark needs two programs of a few instructions each. A file of instructions written
-//! down here is less than a second object built by the eBPF compiler.
+//! For programs of a few instructions, and for those that are made on the spot: a file of
+//! instructions written down here is less than a second object built by the eBPF compiler.
 
 /// One instruction, as `struct bpf_insn` lays it out.
-pub(crate) type Instruction = [u8; 8];
+pub type Instruction = [u8; 8];
 
 /// `opcode dst, src, offset, imm`; what an opcode leaves out is 0.
-pub(crate) const fn instruction(
+#[must_use]
+pub const fn instruction(
     opcode: u8,
     destination: u8,
     source: u8,
@@ -24,7 +25,8 @@ const SECTION_HEADER_LEN: usize = 64;
 const SYMBOL_LEN: usize = 24;
 
 /// An object with one program of this name in a section that says what kind of program it is.
-pub(crate) fn object(section: &str, name: &str, program: &[Instruction]) -> Vec<u8> {
+#[must_use]
+pub fn object(section: &str, name: &str, program: &[Instruction]) -> Vec<u8> {
     let code = program.concat();
     let mut names = vec![0];
     let mut place = |name: &str| {

@@ -1,0 +1,13 @@
+//! Filter expressions in the kernel: the same answer for each packet as libpcap's own interpreter.
+//!
+//! - [`corpus`]: [`list`]ed expressions by the lab's packets
+//! - [`random`]: programs and packets that nobody would write
+//! - [`alone`]: an expression's code as a program of its own, in all its forms
+//!
+//! What tcpdump captures at the same interface is compared in `expressions_live.rs`.
+
+#![expect(clippy::unwrap_used, reason = "a test that meets one has failed")]
+
+mod alone;
+mod corpus;
+mod list;
