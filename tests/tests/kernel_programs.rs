@@ -56,6 +56,7 @@ fn filters() -> Vec<(&'static str, Filter)> {
                 source_ports: vec![port],
                 destination_ports: vec![port],
                 protocols: vec![Protocol::Ip(6)],
+                ..Filter::default()
             },
         ),
     ]
