@@ -37,6 +37,10 @@ pub const EGRESS: &str = "nodecap_out";
 pub const INGRESS_BARE: &str = "nodecap_in_l3";
 /// Program: TC egress of a device without a link header.
 pub const EGRESS_BARE: &str = "nodecap_out_l3";
+/// Program: XDP, for packets of one buffer.
+pub const XDP: &str = "nodecap_xdp";
+/// Program: XDP, for packets of several buffers too (Linux 5.18).
+pub const XDP_FRAGS: &str = "nodecap_xdp_frags";
 
 /// Function: stands in for the expression's code, for packets with an Ethernet header.
 pub const EXPRESSION_ETHERNET: &str = "nodecap_expression";

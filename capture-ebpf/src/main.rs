@@ -1,8 +1,8 @@
-//! nodecap's kernel side: programs for TC that match packets and copy them into a ring.
+//! nodecap's kernel side: programs for TC and XDP that match packets and copy them into a ring.
 //!
 //! A packet runs through the stages top to bottom and leaves untouched, whatever happens:
 //!
-//! - [`tc`]: the hooks
+//! - [`tc`] and [`xdp`]: the hooks
 //! - [`packet`]: a packet's bytes and metadata, whatever hook it is under; [`skb`]: one under TC
 //! - [`parse`]: link, network and transport headers, only as far as the filter asks
 //! - [`filter`]: the options' tables; [`expression`]: the filter expression's code
@@ -42,6 +42,7 @@ mod resets;
 mod skb;
 mod tc;
 mod tuple;
+mod xdp;
 
 /// The licence as the kernel wants to read it: some helpers are for GPL-compatible programs only.
 // SAFETY: the section holds nothing else, and the kernel's loader reads a NUL-terminated string.

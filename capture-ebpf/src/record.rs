@@ -70,7 +70,8 @@ fn counters(interface: u32) -> Option<&'static mut Counters> {
         .get_ptr_mut(interface)
         .or_else(|| COUNTERS.get_ptr_mut(0))?;
     // SAFETY: a per-CPU value that only this CPU writes, and a TC program isn't interrupted by
-    // another one on its CPU: softirqs don't nest, and the egress path disables them.
+    // another one on its CPU: softirqs don't nest, and the egress path disables them; an XDP
+    // program runs in a softirq as well.
     Some(unsafe { &mut *entry })
 }
 

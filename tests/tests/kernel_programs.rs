@@ -4,6 +4,7 @@
 use capture_user::filter::Filter;
 use capture_user::filter::protocols::Protocol;
 use capture_user::kernel::abilities::reads_kernel_memory;
+use capture_user::kernel::attach::Hook;
 use capture_user::kernel::log::LogLevel;
 use capture_user::kernel::{Kernel, Setup};
 use capture_user::packet::Direction;
@@ -140,6 +141,27 @@ fn all_programs_are_accepted_with_nothing_and_with_everything_switched_on() {
     for (name, filter) in filters() {
         for shape in [shapes().next(), shapes().last()].into_iter().flatten() {
             assert_accepted(name, &filter, shape, &PROGRAMS);
+        }
+    }
+}
+
+#[test]
+fn the_xdp_programs_are_accepted_with_every_filter() {
+    for (name, filter) in filters() {
+        for log in [LogLevel::Off, LogLevel::Debug] {
+            let shape = Shape {
+                identity: false,
+                follow: false,
+                events: true,
+                log,
+            };
+            let mut kernel = load(&filter, shape);
+            kernel.set_hook(Hook::Xdp);
+            match kernel.test_run(Direction::In, Framing::Ethernet, &frame(), 1) {
+                // XDP_PASS
+                Ok(run) => assert_eq!(run.verdict, 2),
+                Err(error) => panic!("{name}, {log:?}: {error}"),
+            }
         }
     }
 }

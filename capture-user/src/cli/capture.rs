@@ -161,6 +161,8 @@ enum At {
     Tc,
     /// TC by a clsact filter, as where the kernel has no TCX
     Clsact,
+    /// XDP, in the driver where it can: only what comes in, and nothing is followed
+    Xdp,
 }
 
 /// `-Q`.
@@ -226,8 +228,15 @@ impl Args {
             hook: match self.hook {
                 At::Tc => Hook::Tc,
                 At::Clsact => Hook::Clsact,
+                At::Xdp => Hook::Xdp,
             },
             directions: match self.direction {
+                Way::Out if self.hook == At::Xdp => {
+                    return Err(Error::usage(
+                        "--hook xdp sees only what comes in: leave -Q out, or use --hook tc",
+                    ));
+                }
+                _ if self.hook == At::Xdp => vec![Direction::In],
                 Way::In => vec![Direction::In],
                 Way::Out => vec![Direction::Out],
                 Way::Inout => vec![Direction::In, Direction::Out],
@@ -383,6 +392,18 @@ mod tests {
     }
 
     #[test]
+    fn xdp_is_for_what_comes_in() {
+        for words in ["--hook xdp", "--hook xdp -Q in", "--hook xdp -Q inout"] {
+            let plan = resolve(words).unwrap();
+            assert_eq!(
+                (plan.hook, plan.directions),
+                (Hook::Xdp, vec![Direction::In])
+            );
+        }
+        assert_eq!(resolve("--hook clsact").unwrap().directions.len(), 2);
+    }
+
+    #[test]
     fn a_snapshot_length_of_zero_is_the_default() {
         assert_eq!(resolve("-s 0").unwrap().snaplen, MAX_SNAPLEN);
     }
@@ -402,6 +423,8 @@ mod tests {
             ("--proto http", "--proto: `http`"),
             ("-Q sideways", "sideways"),
             ("--ring-size 1K", "--ring-size"),
+            ("--hook xdp -Q out", "only what comes in"),
+            ("--hook kprobe", "kprobe"),
             ("--print -w -", "standard output"),
             ("--print -q", "--quiet"),
             ("-i #0", "#0"),

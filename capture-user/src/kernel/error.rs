@@ -32,6 +32,28 @@ pub enum KernelError {
         /// The interface's name.
         interface: String,
     },
+    /// The interface has an XDP program already.
+    #[error("can't attach to {interface} by XDP: it has {by}, which stays; capture with --hook tc")]
+    XdpTaken {
+        /// The interface's name.
+        interface: String,
+        /// What is there.
+        by: String,
+    },
+    /// XDP was to see what leaves an interface.
+    #[error("can't attach to what leaves {interface}: XDP sees only what comes in; use --hook tc")]
+    XdpEgress {
+        /// The interface's name.
+        interface: String,
+    },
+    /// XDP was to see a device without a link header.
+    #[error(
+        "can't attach to {interface} by XDP: its packets have no Ethernet header; use --hook tc"
+    )]
+    XdpFraming {
+        /// The interface's name.
+        interface: String,
+    },
     /// What a killed capture left can't be removed.
     #[error("can't sweep {what}: {}", explain(.source.as_ref()))]
     Sweep {
@@ -83,6 +105,18 @@ impl KernelError {
             return false;
         };
         matches!(errno(source.as_ref()), Some(Errno::NODEV | Errno::NXIO))
+    }
+}
+
+impl KernelError {
+    /// There is something about this one interface that keeps it from being captured on, and no
+    /// other one.
+    #[must_use]
+    pub fn is_of_the_interface(&self) -> bool {
+        matches!(
+            self,
+            Self::NoEgress { .. } | Self::XdpTaken { .. } | Self::XdpFraming { .. }
+        )
     }
 }
 

@@ -14,6 +14,7 @@
 //!   the trying
 //! - [`error`]: what the kernel refused, and the remedy
 //! - [`log`]: the kernel side's own diagnostics
+//! - `sys`: the system call itself, for what aya doesn't do
 //!
 //! Everything that changes with the kernel's version or with privileges ends here.
 
@@ -31,6 +32,7 @@ mod probe;
 pub mod program;
 mod reasons;
 pub mod ring;
+mod sys;
 mod tables;
 pub mod test_run;
 pub mod tracepoints;

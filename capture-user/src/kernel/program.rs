@@ -1,8 +1,8 @@
 //! The programs and their maps, loaded with one filter.
 
 use aya::maps::{MapData, PerCpuHashMap, PerCpuValues};
-use aya::programs::SchedClassifier;
 use aya::programs::raw_trace_point::RawTracePointLink;
+use aya::programs::{ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use capture_common::counters::Counters;
 use capture_common::{LAYOUT_VERSION, names};
@@ -14,6 +14,7 @@ use super::error::{KernelError, errno};
 use super::expression;
 use super::layout::Layout;
 use super::log::{KernelLog, LogLevel};
+use super::probe;
 use super::ring::Ring;
 use super::tables::{entries, fill};
 use crate::filter::Tables;
@@ -225,7 +226,26 @@ impl Kernel {
             .try_into()
             .map_err(|_| KernelError::Missing(name))?;
         if program.fd().is_err() {
-            load(program)?;
+            load(|| program.load())?;
+        }
+        Ok(program)
+    }
+
+    /// The XDP program that this kernel can have, loaded when first asked for.
+    pub(super) fn xdp_program(&mut self) -> Result<&mut Xdp, KernelError> {
+        let name = match probe::xdp(true) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => names::XDP,
+            // If it fails for another reason, loading will say so.
+            _ => names::XDP_FRAGS,
+        };
+        let program: &mut Xdp = self
+            .ebpf
+            .program_mut(name)
+            .ok_or(KernelError::Missing(name))?
+            .try_into()
+            .map_err(|_| KernelError::Missing(name))?;
+        if program.fd().is_err() {
+            load(|| program.load())?;
         }
         Ok(program)
     }
@@ -239,10 +259,10 @@ const LOAD_ATTEMPTS: u32 = 5;
 
 /// Loads a program. The verifier gives up when a signal is waiting for its thread (`do_check`,
 /// kernel/bpf/verifier.c), one that the process has no use for among them.
-fn load(program: &mut SchedClassifier) -> Result<(), KernelError> {
+fn load(mut program: impl FnMut() -> Result<(), ProgramError>) -> Result<(), KernelError> {
     let mut attempt = 1;
     loop {
-        match program.load() {
+        match program() {
             Err(error) if attempt < LOAD_ATTEMPTS && errno(&error) == Some(Errno::AGAIN) => {
                 attempt += 1;
             }

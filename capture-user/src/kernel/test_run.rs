@@ -2,6 +2,7 @@
 
 use aya::programs::{TestRun as _, TestRunOptions};
 
+use super::attach::Hook;
 use super::error::KernelError;
 use super::program::Kernel;
 use crate::packet::Direction;
@@ -30,15 +31,16 @@ impl Kernel {
         packet: &[u8],
         repeat: u32,
     ) -> Result<TestRun, KernelError> {
-        let program = self.program(direction, framing)?;
         let options = TestRunOptions {
             data_in: Some(packet),
             repeat,
             ..TestRunOptions::new()
         };
-        let run = program
-            .test_run(options)
-            .map_err(|error| KernelError::Load(Box::new(error)))?;
+        let run = match self.links.hook() {
+            Hook::Tc | Hook::Clsact => self.program(direction, framing)?.test_run(options),
+            Hook::Xdp => self.xdp_program()?.test_run(options),
+        };
+        let run = run.map_err(|error| KernelError::Load(Box::new(error)))?;
         Ok(TestRun {
             verdict: run.return_value.cast_signed(),
             nanoseconds: run.duration.as_nanos().try_into().unwrap_or(u64::MAX),

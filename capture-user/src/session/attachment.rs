@@ -1,6 +1,7 @@
 //! What is said at the start of how a capture is attached, and of what killed ones left behind.
 
 use crate::kernel::attach::sweep;
+use crate::kernel::attach::xdp::XdpMode;
 use crate::kernel::attach::{Attachment, Hook};
 use crate::target::links::Link;
 use crate::target::name::printable;
@@ -23,6 +24,14 @@ impl Attachments {
     /// What differs from what was asked for, or from what is best.
     pub(super) fn notes(self, asked: Hook) -> Vec<String> {
         let mut notes = self.notes;
+        if asked == Hook::Xdp {
+            notes.insert(
+                0,
+                "XDP sees only what comes in: nothing that leaves is captured, no packet is \
+                 recognised at another interface, and none is followed beyond a translation"
+                    .to_owned(),
+            );
+        }
         if self.filters && asked == Hook::Tc {
             notes.insert(
                 0,
@@ -37,14 +46,18 @@ impl Attachments {
 
 /// What there is to say of one interface.
 pub(super) fn notes_of(link: &Link, how: &[Attachment]) -> Vec<String> {
+    let name = printable(&link.name);
     how.iter()
         .filter_map(|how| match how {
             Attachment::Tcx | Attachment::Clsact { priority: 1 } => None,
             Attachment::Clsact { priority } => Some(format!(
-                "{}: filters of another kind run before ours (priority {priority}); what they \
-                 end isn't seen",
-                printable(&link.name)
+                "{name}: filters of another kind run before ours (priority {priority}); what they \
+                 end isn't seen"
             )),
+            Attachment::Xdp(XdpMode::Native) => Some(format!("{name}: native XDP")),
+            Attachment::Xdp(XdpMode::Generic { why }) => {
+                Some(format!("{name}: generic XDP, in the stack: {why}"))
+            }
         })
         .collect()
 }

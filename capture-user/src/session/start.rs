@@ -25,6 +25,7 @@ use super::{Session, attachment, evidence};
 use crate::error::{Error, Result};
 use crate::evidence::roles;
 use crate::flow::role::Role;
+use crate::kernel::attach::Hook;
 use crate::kernel::log::LogLevel;
 use crate::kernel::tracepoints::Told;
 use crate::kernel::{Kernel, Setup};
@@ -78,8 +79,8 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
         snaplen: plan.snaplen,
         ring_bytes: plan.ring_bytes,
         log: log_level(&plan),
-        identity: knows,
-        follow: knows && plan.follow,
+        identity: knows && plan.hook != Hook::Xdp,
+        follow: knows && plan.follow && plan.hook != Hook::Xdp,
         events: knows,
     })?;
     kernel.set_hook(plan.hook);
@@ -96,12 +97,16 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
     attachment::sweep(&mut notes);
     let mut attached = Attached::new(kernel);
     let mut attachments = Attachments::default();
+    let mut refusal = None;
     for link in &selection.links {
         match attached.join(link, &plan.directions) {
             Ok(how) => attachments.add(link, how),
             // With a glob or `any` nobody asked for this very interface.
-            Err(error) if error.is_gone() && selection.takes_later() => {
+            Err(error)
+                if selection.takes_later() && (error.is_gone() || error.is_of_the_interface()) =>
+            {
                 notes.push(error.to_string());
+                refusal = Some(error);
             }
             Err(error) => return Err(error.into()),
         }
@@ -110,6 +115,11 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
         if signals.stop_asked().await {
             return Err(Error::failure("stopped before the capture began"));
         }
+    }
+    if let Some(refusal) = refusal.filter(|error| error.is_of_the_interface())
+        && attached.live() == 0
+    {
+        return Err(refusal.into());
     }
     notes.extend(attachments.notes(plan.hook));
 
@@ -145,6 +155,7 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
     let (done, moved) = oneshot::channel();
     let names: Vec<_> = interfaces
         .iter()
+        .filter(|it| attached.is_on(it.index))
         .map(|it| printable(&it.name).to_string())
         .collect();
     let deadline = plan

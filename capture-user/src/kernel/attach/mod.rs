@@ -3,12 +3,14 @@
 //! - [`tcx`]: by a link that dies with the process
 //! - [`clsact`]: by a filter, where there is no TCX; [`owner`] knows whose a filter is, and
 //!   [`mod@sweep`] takes away what a killed process left; `rtnetlink` speaks with the kernel
+//! - [`xdp`]: before the stack, for what comes in
 
 mod clsact;
 mod owner;
 mod rtnetlink;
 pub mod sweep;
 mod tcx;
+pub mod xdp;
 
 use std::collections::HashMap;
 use std::os::fd::AsFd as _;
@@ -17,6 +19,7 @@ use std::sync::Arc;
 use self::clsact::{Clsact, ClsactLink};
 pub(super) use self::rtnetlink::Refused;
 use self::tcx::TcxLink;
+use self::xdp::{XdpLink, XdpMode};
 use super::error::KernelError;
 use super::probe;
 use super::program::Kernel;
@@ -31,6 +34,8 @@ pub enum Hook {
     Tc,
     /// TC by clsact, also where the kernel has TCX.
     Clsact,
+    /// XDP: only what comes in.
+    Xdp,
 }
 
 /// How a program is attached.
@@ -44,6 +49,8 @@ pub enum Attachment {
         /// end isn't seen.
         priority: u16,
     },
+    /// By an XDP link.
+    Xdp(XdpMode),
 }
 
 /// What holds the programs where they are attached. Dropping it detaches them.
@@ -60,6 +67,7 @@ pub(super) struct Links {
 enum Link {
     Tcx(TcxLink),
     Clsact(ClsactLink),
+    Xdp(XdpLink),
 }
 
 /// How programs are attached to TC here.
@@ -70,6 +78,10 @@ enum Tc {
 }
 
 impl Links {
+    pub(super) fn hook(&self) -> Hook {
+        self.hook
+    }
+
     /// How to attach to TC. Tried out with a program that is attached nowhere.
     fn tc(&mut self, interface: &str) -> Result<Tc, KernelError> {
         if let Some(tc) = &self.tc {
@@ -103,6 +115,8 @@ fn has_tcx() -> bool {
 
 impl Kernel {
     /// Where [`Kernel::attach`] attaches from now on: [`Hook::Tc`] unless told otherwise.
+    ///
+    /// [`Kernel::test_run`] runs the program for that hook.
     pub fn set_hook(&mut self, hook: Hook) {
         self.links.hook = hook;
         self.links.tc = None;
@@ -114,7 +128,7 @@ impl Kernel {
     /// # Errors
     ///
     /// [`KernelError::Attach`]; [`KernelError::is_gone`] tells whether the interface has vanished.
-    /// [`KernelError::NoEgress`].
+    /// [`KernelError::NoEgress`], and with [`Hook::Xdp`] those of XDP.
     pub fn attach(
         &mut self,
         index: u32,
@@ -124,6 +138,9 @@ impl Kernel {
     ) -> Result<Attachment, KernelError> {
         if !self.is_attached(index) {
             self.count_from_zero(index)?;
+        }
+        if self.links.hook == Hook::Xdp {
+            return self.attach_xdp(index, name, framing, direction);
         }
         let tc = self.links.tc(name)?;
         let program = self.program(direction, framing)?;
@@ -144,6 +161,30 @@ impl Kernel {
         };
         self.links.held.insert((index, direction), link);
         Ok(attachment)
+    }
+
+    fn attach_xdp(
+        &mut self,
+        index: u32,
+        name: &str,
+        framing: Framing,
+        direction: Direction,
+    ) -> Result<Attachment, KernelError> {
+        let interface = name.to_owned();
+        if direction == Direction::Out {
+            return Err(KernelError::XdpEgress { interface });
+        }
+        if framing == Framing::Bare {
+            return Err(KernelError::XdpFraming { interface });
+        }
+        let program = self.xdp_program()?;
+        let program = program.fd().map_err(|source| KernelError::Attach {
+            interface,
+            source: Box::new(source),
+        })?;
+        let (link, mode) = xdp::attach(program.as_fd(), index, name)?;
+        self.links.held.insert((index, direction), Link::Xdp(link));
+        Ok(Attachment::Xdp(mode))
     }
 
     /// Whether anything is attached to the interface.

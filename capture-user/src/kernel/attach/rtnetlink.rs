@@ -1,4 +1,5 @@
-//! Just enough rtnetlink for queueing disciplines and filters (`tc`): add, delete, list.
+//! Just enough rtnetlink for queueing disciplines and filters (`tc`): add, delete, list; and to see
+//! which XDP programs an interface has.
 //!
 //! Blocking: the kernel answers before the call that asks returns.
 
@@ -12,10 +13,12 @@ use netlink_packet_core::{
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 
+use super::xdp;
 use crate::netlink::{attributes, errno, messages, request, u32_at};
 use crate::packet::Direction;
 
 // include/uapi/linux/rtnetlink.h
+const RTM_GETLINK: u16 = 18;
 const RTM_NEWQDISC: u16 = 36;
 const RTM_DELQDISC: u16 = 37;
 const RTM_GETQDISC: u16 = 38;
@@ -39,6 +42,11 @@ const TC_H_MIN_INGRESS: u32 = 0xffff_fff2;
 const TC_H_MIN_EGRESS: u32 = 0xffff_fff3;
 /// `ETH_P_ALL` in network byte order, as `tcm_info` holds it.
 const EVERY_PROTOCOL: u16 = 0x0003_u16.to_be();
+// include/uapi/linux/if_link.h: each mode's attribute with the number of its program.
+const IFLA_XDP: u16 = 43;
+const XDP_PROGRAM_IDS: [(u16, &str); 3] = [(5, "native"), (6, "generic"), (7, "offloaded")];
+/// `sizeof(struct ifinfomsg)`.
+const IFINFOMSG_LEN: usize = 16;
 /// `sizeof(struct tcmsg)`.
 const TCMSG_LEN: usize = 20;
 /// Offsets in `struct nlmsgerr` and its attribute for the kernel's own words
@@ -204,6 +212,18 @@ impl Rtnetlink {
         self.ask(RTM_DELTFILTER, 0, &payload, |_| {})
     }
 
+    /// The XDP programs on an interface.
+    pub(super) fn xdp_programs(&self, index: u32) -> Result<Vec<xdp::Program>, Refused> {
+        // Family, padding and type, then the index, flags, and which flags to change.
+        let mut payload = vec![0; IFINFOMSG_LEN];
+        payload[4..8].copy_from_slice(&index.to_ne_bytes());
+        let mut found = Vec::new();
+        self.ask(RTM_GETLINK, 0, &payload, |payload| {
+            found.extend(xdp_programs(payload));
+        })?;
+        Ok(found)
+    }
+
     /// Sends a request and hands each answer's payload to `each`, until the kernel says that it
     /// is done.
     fn ask(
@@ -304,6 +324,22 @@ fn qdisc(payload: &[u8]) -> Option<Qdisc> {
     })
 }
 
+fn xdp_programs(payload: &[u8]) -> Vec<xdp::Program> {
+    let Some(xdp) = payload
+        .get(IFINFOMSG_LEN..)
+        .and_then(|attributes| value(attributes, IFLA_XDP))
+    else {
+        return Vec::new();
+    };
+    XDP_PROGRAM_IDS
+        .iter()
+        .filter_map(|(kind, mode)| {
+            let id = u32_at(&value(&xdp, *kind)?, 0)?;
+            Some(xdp::Program { id, mode })
+        })
+        .collect()
+}
+
 fn filter(payload: &[u8]) -> Option<Filter> {
     let kind = kind(payload)?;
     let name = (kind == b"bpf")
@@ -367,6 +403,7 @@ mod tests {
         #[test]
         fn any_answer_is_taken_without_a_panic(payload: Vec<u8>) {
             let _ = (qdisc(&payload), filter(&payload), outcome(&payload));
+            let _ = xdp_programs(&payload);
         }
     }
 }

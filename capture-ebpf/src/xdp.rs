@@ -1,0 +1,132 @@
+//! The hook on XDP: what comes in, before the stack has made an skb of it. Only Ethernet framing;
+//! there is no way out, no identity and nothing to follow.
+//!
+//! Two entry points: kernels since 5.18 have packets of several buffers and a helper that reads
+//! them; before, a packet is one buffer, and there is no helper at all.
+//!
+//! Every path returns `XDP_PASS`.
+
+use aya_ebpf::bindings::xdp_action::XDP_PASS;
+use aya_ebpf::bindings::xdp_md;
+use aya_ebpf::helpers::generated::{
+    bpf_probe_read_kernel, bpf_xdp_get_buff_len, bpf_xdp_load_bytes,
+};
+use aya_ebpf::macros::xdp;
+use aya_ebpf::programs::XdpContext;
+use capture_common::LAYOUT_VERSION;
+
+use crate::filter;
+use crate::globals::LAYOUT_V1;
+use crate::packet::Packet;
+use crate::record;
+
+/// The packet under an XDP hook; in several buffers if `FRAGS`.
+#[derive(Clone, Copy)]
+struct Frame<const FRAGS: bool>(*mut xdp_md);
+
+/// How far `bpf_xdp_load_bytes` reaches (`bpf_xdp_pointer`, net/core/filter.c).
+const REACH: u32 = 0xffff;
+
+impl<const FRAGS: bool> Frame<FRAGS> {
+    #[inline(always)]
+    fn field(&self) -> &xdp_md {
+        // SAFETY: the kernel passes a valid context for as long as the program runs; the
+        // verifier rewrites each access to a field.
+        unsafe { &*self.0 }
+    }
+}
+
+impl<const FRAGS: bool> Packet for Frame<FRAGS> {
+    #[inline(always)]
+    fn start(&self) -> usize {
+        self.field().data as usize
+    }
+
+    #[inline(always)]
+    fn end(&self) -> usize {
+        self.field().data_end as usize
+    }
+
+    #[inline(always)]
+    unsafe fn load(&self, offset: u32, to: *mut u8, len: u32) -> bool {
+        if FRAGS {
+            // SAFETY: the caller's promise.
+            return unsafe { bpf_xdp_load_bytes(self.0, offset, to.cast(), len) == 0 };
+        }
+        if u64::from(offset) + u64::from(len) > u64::from(self.len()) {
+            return false;
+        }
+        let from = self.start() as u64 + u64::from(offset);
+        // SAFETY: the caller's promise; what is read is taken for any address in the kernel.
+        unsafe { bpf_probe_read_kernel(to.cast(), len, from as *const _) == 0 }
+    }
+
+    #[inline(always)]
+    fn len(&self) -> u32 {
+        if FRAGS {
+            // SAFETY: the helper only reads the packet's length.
+            return unsafe { bpf_xdp_get_buff_len(self.0) } as u32;
+        }
+        (self.end() - self.start()) as u32
+    }
+
+    #[inline(always)]
+    fn reach(&self) -> u32 {
+        self.len().min(REACH)
+    }
+
+    #[inline(always)]
+    fn interface(&self) -> u32 {
+        self.field().ingress_ifindex
+    }
+
+    #[inline(always)]
+    fn protocol(&self) -> u16 {
+        // Only asked where there is no link header.
+        0
+    }
+
+    // A tag that the card took out is nowhere to be seen.
+    #[inline(always)]
+    fn vlan(&self) -> Option<(u16, u16)> {
+        None
+    }
+
+    #[inline(always)]
+    fn gso(&self) -> (u32, u32) {
+        (0, 0)
+    }
+
+    #[inline(always)]
+    fn packet_type(&self) -> u32 {
+        0
+    }
+
+    #[inline(always)]
+    fn identity(&self) -> u64 {
+        0
+    }
+}
+
+#[inline(always)]
+fn see<const FRAGS: bool>(context: &XdpContext) -> u32 {
+    let frame = Frame::<FRAGS>(context.ctx);
+    // Always true; see tc.
+    if LAYOUT_V1.load() != LAYOUT_VERSION {
+        return XDP_PASS;
+    }
+    if filter::matches::<false>(&frame) {
+        let _ = record::record(&frame, 0);
+    }
+    XDP_PASS
+}
+
+#[xdp]
+fn nodecap_xdp(context: XdpContext) -> u32 {
+    see::<false>(&context)
+}
+
+#[xdp(frags)]
+fn nodecap_xdp_frags(context: XdpContext) -> u32 {
+    see::<true>(&context)
+}

@@ -1,0 +1,187 @@
+//! Raw bpf(2), for what aya doesn't do, or does in another way than is wanted here.
+
+#![expect(
+    unsafe_code,
+    reason = "bpf(2) has no safe wrapper: one call, in one function"
+)]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd};
+
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+// enum bpf_cmd, include/uapi/linux/bpf.h
+const BPF_PROG_LOAD: libc::c_int = 5;
+const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+const BPF_LINK_CREATE: libc::c_int = 28;
+
+/// The members of `union bpf_attr` for `BPF_PROG_LOAD`.
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, Immutable)]
+struct ProgLoad {
+    prog_type: u32,
+    insn_cnt: u32,
+    insns: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log_buf: u64,
+    kern_version: u32,
+    prog_flags: u32,
+}
+
+/// Those for `BPF_LINK_CREATE`.
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, Immutable)]
+struct LinkCreate {
+    prog_fd: u32,
+    target_ifindex: u32,
+    attach_type: u32,
+    flags: u32,
+}
+
+/// Those for `BPF_OBJ_GET_INFO_BY_FD`.
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, Immutable)]
+struct GetInfo {
+    bpf_fd: u32,
+    info_len: u32,
+    info: u64,
+}
+
+/// The head of `struct bpf_prog_info`.
+#[repr(C)]
+#[derive(Default, FromBytes, IntoBytes, Immutable)]
+pub(super) struct ProgInfo {
+    kind: u32,
+    id: u32,
+    tag: [u8; 8],
+    pub(super) jited_prog_len: u32,
+    xlated_prog_len: u32,
+    jited_prog_insns: u64,
+    xlated_prog_insns: u64,
+    load_time: u64,
+    created_by_uid: u32,
+    nr_map_ids: u32,
+    map_ids: u64,
+    /// Up to 15 characters, then zeros.
+    pub(super) name: [u8; 16],
+}
+
+/// Those for `BPF_PROG_GET_FD_BY_ID`.
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, Immutable)]
+struct GetById {
+    id: u32,
+    next_id: u32,
+    open_flags: u32,
+}
+
+/// The instruction that ends a program.
+pub(super) const EXIT: [u8; 8] = [0x95, 0, 0, 0, 0, 0, 0, 0];
+
+/// Attaches a program to an interface by a link, which detaches it when it is closed.
+pub(super) fn link(
+    program: &impl AsFd,
+    index: u32,
+    attach_type: u32,
+    flags: u32,
+) -> io::Result<OwnedFd> {
+    let mut attr = LinkCreate {
+        prog_fd: raw(program),
+        target_ifindex: index,
+        attach_type,
+        flags,
+    };
+    // SAFETY: there are no pointers among these members.
+    unsafe { bpf_fd(BPF_LINK_CREATE, &mut attr) }
+}
+
+/// What the kernel says of a program.
+pub(super) fn program_info(program: &impl AsFd) -> io::Result<ProgInfo> {
+    let mut info = ProgInfo::default();
+    let mut attr = GetInfo {
+        bpf_fd: raw(program),
+        info_len: u32::try_from(size_of::<ProgInfo>()).unwrap_or(0),
+        info: std::ptr::from_mut(&mut info).expose_provenance() as u64,
+    };
+    // SAFETY: the kernel writes at most `info_len` bytes to `info`, which has that room, takes
+    // any bytes (`FromBytes`), and outlasts the call. The zeroes in it ask for no arrays.
+    unsafe { bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr) }?;
+    Ok(info)
+}
+
+/// The program with a number. Takes `CAP_SYS_ADMIN`.
+pub(super) fn program_by_id(id: u32) -> io::Result<OwnedFd> {
+    let mut attr = GetById {
+        id,
+        next_id: 0,
+        open_flags: 0,
+    };
+    // SAFETY: there are no pointers among these members.
+    unsafe { bpf_fd(BPF_PROG_GET_FD_BY_ID, &mut attr) }
+}
+
+/// Loads a program (`struct bpf_insn`: opcode, registers, offset, immediate) with flags
+/// (`BPF_F_*`).
+pub(super) fn load(kind: u32, flags: u32, program: &[[u8; 8]]) -> io::Result<OwnedFd> {
+    let license = c"GPL";
+    let mut attr = ProgLoad {
+        prog_type: kind,
+        insn_cnt: u32::try_from(program.len()).map_err(io::Error::other)?,
+        insns: program.as_ptr().expose_provenance() as u64,
+        license: license.as_ptr().expose_provenance() as u64,
+        log_level: 0,
+        log_size: 0,
+        log_buf: 0,
+        kern_version: 0,
+        prog_flags: flags,
+    };
+    // SAFETY: `insns` points to as many instructions as `insn_cnt` says, `license` to a text that
+    // a NUL ends; both outlast the call, and the kernel only reads them. `log_buf` is null, and
+    // the log's size is 0.
+    unsafe { bpf_fd(BPF_PROG_LOAD, &mut attr) }
+}
+
+pub(super) fn raw(fd: &impl AsFd) -> u32 {
+    fd.as_fd().as_raw_fd().cast_unsigned()
+}
+
+/// A command whose result is a new file descriptor.
+///
+/// # Safety
+///
+/// As [`bpf`]; and the command must be one that returns a file descriptor.
+pub(super) unsafe fn bpf_fd<T: IntoBytes + FromBytes>(
+    command: libc::c_int,
+    attr: &mut T,
+) -> io::Result<OwnedFd> {
+    // SAFETY: the caller's promise.
+    let fd = unsafe { bpf(command, attr) }?;
+    // SAFETY: by the caller's promise it is a file descriptor, new and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The system call.
+///
+/// # Safety
+///
+/// `attr` must hold the members of `union bpf_attr` for this command, and each pointer among them
+/// must be good for what the kernel does with it there.
+unsafe fn bpf<T: IntoBytes + FromBytes>(command: libc::c_int, attr: &mut T) -> io::Result<i32> {
+    // SAFETY: `attr` is as long as the size says, has no padding (`IntoBytes`), and any bytes that
+    // the kernel may write there are valid (`FromBytes`). The pointers are the caller's promise.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_mut(attr),
+            size_of::<T>(),
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    i32::try_from(result).map_err(io::Error::other)
+}
