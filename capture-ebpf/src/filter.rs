@@ -125,7 +125,26 @@ fn ports(packet: &impl Packet, transport: &Transport) -> Option<()> {
     let table = PORTS.get(0)?;
     hit(
         PORT_OPTIONS.load(),
-        table[usize::from(source)],
-        table[usize::from(destination)],
+        table[index(source)],
+        table[index(destination)],
     )
+}
+
+/// A place in a table of all ports. Swapping a port's bytes leaves 64 bits of which Linux 6.12 and
+/// older know nothing; LLVM knows better and would drop an ordinary mask.
+#[inline(always)]
+fn index(port: u16) -> usize {
+    let mut place = u64::from(port);
+    #[cfg(target_arch = "bpf")]
+    // SAFETY: arithmetic on the block's own register.
+    unsafe {
+        core::arch::asm!(
+            "{0} &= 0xffff",
+            inout(reg) place,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    // SAFETY: a u16 when it came in, and the mask takes nothing away from one.
+    unsafe { core::hint::assert_unchecked(place <= 0xffff) };
+    place as usize
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use capture_user::filter::Filter;
 use capture_user::flow::evidence::{Fact, KernelReset};
 use lab::namespace::Namespace;
+use lab::need;
 use lab::topology::{Node, Pair};
 use watcher::{Watcher, setup};
 
@@ -61,12 +62,14 @@ fn abort(stream: TcpStream) {
 
 fn watch(pair: &Pair) -> Watcher {
     let watcher = Watcher::start(&setup(&Filter::default()), &pair.left, &[Pair::LINK]);
-    assert!(watcher.told.resets_sent && watcher.told.resets_received && watcher.told.drops);
+    assert!(watcher.told.resets_sent && watcher.told.resets_received);
     watcher
 }
 
 #[test]
 fn a_port_that_nobody_listens_on_answers_with_a_reset_that_is_told_with_its_reason() {
+    // Older kernels don't call the tracepoint where there is no socket.
+    need!("reset-reasons", "drop-reasons");
     let pair = Pair::new();
     let mut watcher = watch(&pair);
     for address in [Pair::RIGHT_V4, Pair::RIGHT_V6] {
@@ -147,6 +150,7 @@ fn a_connection_closed_with_data_unread_is_told_as_that() {
 
 #[test]
 fn a_packet_that_a_firewall_drops_is_told_by_its_identity() {
+    need!("drop-reasons");
     let net = Node::new();
     net.node.nft(
         "table inet wall {\nchain pass {\ntype filter hook forward priority 0;\n\
@@ -169,6 +173,8 @@ fn a_packet_that_a_firewall_drops_is_told_by_its_identity() {
 
 #[test]
 fn drops_of_what_was_not_captured_are_not_told() {
+    // The reset of no socket is what tells when the drop would have been told.
+    need!("reset-reasons", "drop-reasons");
     let pair = Pair::new();
     let filter = Filter {
         hosts: vec!["203.0.113.99".parse::<IpAddr>().unwrap().into()],

@@ -13,7 +13,7 @@ pub(super) struct Layout {
     pub(super) globals: Vec<(&'static str, u32)>,
     /// What the tracepoints read of a packet and of a socket.
     pub(super) resets: Result<(), String>,
-    /// What they read of a packet that is dropped.
+    /// What they read of a packet that is dropped, and why it is.
     pub(super) drops: Result<(), String>,
     /// What is read of conntrack's entries.
     pub(super) conntrack: Result<(), String>,
@@ -80,6 +80,9 @@ const TUPLE: &[(&[&str], u32)] = &[
 ];
 const TUPLE_LEN: u32 = 40;
 
+/// How many arguments `skb:kfree_skb` has since it gives a reason: since Linux 5.17.
+const KFREE_SKB_WITH_REASON: u32 = 3;
+
 impl Layout {
     /// Looks all of it up in the running kernel's type information, the first time.
     pub(super) fn of_this_kernel() -> Self {
@@ -141,10 +144,17 @@ impl Layout {
         }
         let send_reset_arguments = btf.tracepoint_arguments("tcp_send_reset").unwrap_or(0);
         globals.push((names::SEND_RESET_ARGUMENTS, send_reset_arguments));
+        // The program that reads a third one isn't attached where there are two.
+        let reasons = match btf.tracepoint_arguments("kfree_skb") {
+            Some(0..KFREE_SKB_WITH_REASON) => {
+                Err("this kernel drops packets without giving a reason".to_owned())
+            }
+            _ => Ok(()),
+        };
         Self {
             globals,
             resets: packet.clone().and(socket),
-            drops: packet,
+            drops: packet.and(reasons),
             conntrack,
             send_reset_arguments,
         }
@@ -177,7 +187,8 @@ mod tests {
     fn all_of_this_kernels_layout_is_found() {
         let layout = Layout::of_this_kernel();
         assert_eq!(layout.resets, Ok(()));
-        assert_eq!(layout.drops, Ok(()));
+        let gives_none = |why: &String| why.contains("without giving a reason");
+        assert!(layout.drops.as_ref().map_or_else(gives_none, |()| true));
         assert_eq!(layout.conntrack, Ok(()));
         assert!(layout.send_reset_arguments >= 2);
     }

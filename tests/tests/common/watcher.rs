@@ -8,6 +8,7 @@ use std::path::Path;
 use capture_common::record::{RecordFlags, RecordHeader};
 use capture_user::filter::Filter;
 use capture_user::flow::evidence::{Evidence, Fact};
+use capture_user::kernel::error::KernelError;
 use capture_user::kernel::log::LogLevel;
 use capture_user::kernel::ring::Next;
 use capture_user::kernel::tracepoints::Told;
@@ -65,7 +66,11 @@ impl Watcher {
         if setup.events {
             let (attempts, all) = kernel.attach_tracepoints();
             for attempt in attempts {
-                attempt.outcome.expect(attempt.name);
+                match attempt.outcome {
+                    // What this kernel doesn't have, it says; all else must work.
+                    Err(KernelError::Layout { .. }) => {}
+                    outcome => outcome.expect(attempt.name),
+                }
             }
             told = all;
         }

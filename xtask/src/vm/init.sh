@@ -24,6 +24,8 @@ echo guest > /proc/sys/kernel/hostname
 echo 1 > /proc/sys/kernel/panic_on_oops
 # As on a node: conntrack follows what it is asked to only if it is loaded.
 modprobe nf_conntrack
+# Its device is made by a rule of udev elsewhere.
+modprobe tun
 . /vm/environment
 
 if [ -e /vm/shell ]; then
