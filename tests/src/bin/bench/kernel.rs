@@ -22,6 +22,7 @@ const LOOPBACK: u32 = 1;
 
 const UNMATCHED_AIM: Option<Aim> = Some(Aim::AtMost(20.0));
 const MATCHED_AIM: Option<Aim> = Some(Aim::AtMost(120.0));
+const FOLLOWING_AIM: Option<Aim> = Some(Aim::AtMost(40.0));
 
 /// One thing to be measured.
 struct Case {
@@ -29,9 +30,26 @@ struct Case {
     filter: Filter,
     snaplen: u32,
     packet: Frame,
+    /// Whether packets are remembered, followed and told of, as in a capture that tracks flows.
+    tracking: bool,
     aim: Option<Aim>,
     /// Runs at once: so many that their records fit into the ring.
     repeat: u32,
+}
+
+/// A tracked case is measured beside the one that is the same but for that.
+const TRACKED: &str = ", tracked";
+const UNMATCHED_HOST: &str = "not matching --host, tracked";
+const UNMATCHED_PORT: &str = "not matching --port, tracked";
+const MATCHED: &str = "matching, 96 bytes, tracked";
+const MATCHED_ALL: &str = "matching all three options, 96 bytes, tracked";
+
+fn tracked(case: Case) -> Case {
+    Case {
+        tracking: true,
+        aim: None,
+        ..case
+    }
 }
 
 fn cases() -> Result<Vec<Case>, Failure> {
@@ -64,6 +82,7 @@ fn cases() -> Result<Vec<Case>, Failure> {
         filter,
         snaplen: 96,
         packet: packet.clone(),
+        tracking: false,
         aim: UNMATCHED_AIM,
         repeat: 500_000,
     };
@@ -72,12 +91,13 @@ fn cases() -> Result<Vec<Case>, Failure> {
         filter,
         snaplen,
         packet: four.clone(),
+        tracking: false,
         aim,
         repeat,
     };
     Ok(vec![
-        unmatched("not matching --host", host, &four),
-        unmatched("not matching --port", port, &four),
+        unmatched("not matching --host", host.clone(), &four),
+        unmatched("not matching --port", port.clone(), &four),
         unmatched("not matching --proto", protocol, &four),
         unmatched("not matching all three, by the last", all.clone(), &four),
         unmatched("not matching all three, by the last, IPv6", all, &six),
@@ -90,7 +110,7 @@ fn cases() -> Result<Vec<Case>, Failure> {
         ),
         matched(
             "matching all three options, 96 bytes",
-            all_match,
+            all_match.clone(),
             96,
             MATCHED_AIM,
             100_000,
@@ -102,6 +122,10 @@ fn cases() -> Result<Vec<Case>, Failure> {
             None,
             12_000,
         ),
+        tracked(unmatched(UNMATCHED_HOST, host, &four)),
+        tracked(unmatched(UNMATCHED_PORT, port, &four)),
+        tracked(matched(MATCHED, Filter::default(), 96, None, 100_000)),
+        tracked(matched(MATCHED_ALL, all_match, 96, None, 100_000)),
     ])
 }
 
@@ -122,9 +146,9 @@ pub(crate) fn measure(scale: Scale, report: &mut Report) -> Result<(), Failure> 
             snaplen: case.snaplen,
             ring_bytes: RING_BYTES,
             log: LogLevel::Off,
-            identity: false,
-            follow: false,
-            events: false,
+            identity: case.tracking,
+            follow: case.tracking,
+            events: case.tracking,
         })?;
         kernel.count_from_zero(LOOPBACK)?;
         let ring = kernel.ring()?;
@@ -144,12 +168,30 @@ pub(crate) fn measure(scale: Scale, report: &mut Report) -> Result<(), Failure> 
         }
     }
     report.add(Row::cost("an empty program", &harness));
-    for bench in benches {
+    for bench in &benches {
         bench.check(scale)?;
         let row = Row::cost(bench.case.what, &bench.nanoseconds);
         report.add(Row {
             aim: bench.case.aim,
             ..row
+        });
+    }
+    for bench in benches.iter().filter(|bench| bench.case.tracking) {
+        let plain = bench.case.what.trim_end_matches(TRACKED);
+        let Some(without) = benches.iter().find(|other| other.case.what == plain) else {
+            return Err(format!("{}: nothing to compare with", bench.case.what).into());
+        };
+        let more: Vec<_> = bench
+            .nanoseconds
+            .iter()
+            .zip(&without.nanoseconds)
+            .map(|(with, without)| with - without)
+            .collect();
+        let aim = plain.starts_with("not").then_some(FOLLOWING_AIM).flatten();
+        report.add(Row {
+            aim,
+            best: None,
+            ..Row::cost(&format!("tracking adds: {plain}"), &more)
         });
     }
     Ok(())

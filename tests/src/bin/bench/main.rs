@@ -6,6 +6,8 @@
 //! - [`kernel`]: the kernel side's program alone
 //! - [`path`]: what a capture adds to the packet's path, and its own CPU time
 //! - [`lossless`]: how much a capture can follow
+//! - [`tracking`]: the flow tracker alone; [`explain`]: the same over a file, next to tshark;
+//!   [`traffic`] makes the packets for both
 //! - [`router`], [`generator`], [`capture`]: where and by what that is measured
 //! - [`report`]: the table
 //!
@@ -13,12 +15,15 @@
 //! namespaces that end with this process.
 
 mod capture;
+mod explain;
 mod generator;
 mod kernel;
 mod lossless;
 mod path;
 mod report;
 mod router;
+mod tracking;
+mod traffic;
 
 use std::fs;
 use std::path::PathBuf;
@@ -60,6 +65,10 @@ struct Arguments {
 enum Part {
     /// The kernel side's program alone
     Kernel,
+    /// The flow tracker alone: time a packet, memory a flow
+    Tracking,
+    /// `nodecap explain` over a file, next to tshark
+    Explain,
     /// The packet's path, and the process's CPU time for a packet
     Path,
     /// The process's CPU time where little happens
@@ -96,6 +105,27 @@ impl Scale {
             (Self::Full, Pace::PerSecond(_)) => 200_000,
             (Self::Quick, Pace::FullSpeed) => 500_000,
             (Self::Full, Pace::FullSpeed) => 1_000_000,
+        }
+    }
+
+    fn tracked_packets(self) -> usize {
+        match self {
+            Self::Quick => 500_000,
+            Self::Full => 4_000_000,
+        }
+    }
+
+    fn explained_packets(self) -> usize {
+        match self {
+            Self::Quick => 100_000,
+            Self::Full => 500_000,
+        }
+    }
+
+    fn explain_rounds(self) -> usize {
+        match self {
+            Self::Quick => 1,
+            Self::Full => 3,
         }
     }
 
@@ -147,19 +177,26 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     if cpus <= CAPTURE_CPU {
         return Err("this takes two CPUs: one sends, the other captures".into());
     }
-    let mut report = Report::default();
+    let other = match &arguments.against {
+        Some(binary) => Tool::OtherNodecap(fs::canonicalize(binary)?),
+        None => Tool::Tcpdump,
+    };
+    let mut report = Report::beside(&other.to_string());
     report.circumstances = circumstances(cpus)?;
     if wanted(Part::Kernel) {
         progress("the kernel side's program alone");
         report.section("kernel side, one run by BPF_PROG_TEST_RUN");
         kernel::measure(scale, &mut report)?;
     }
+    if wanted(Part::Tracking) {
+        report.section("the flow tracker alone");
+        tracking::measure(scale, &mut report)?;
+    }
     let router = Router::new()?;
-    let other = match &arguments.against {
-        Some(binary) => Tool::OtherNodecap(fs::canonicalize(binary)?),
-        None => Tool::Tcpdump,
-    };
-    report.other = other.to_string();
+    if wanted(Part::Explain) {
+        report.section_beside("a saved file", "tshark");
+        explain::measure(scale, &router, &mut report)?;
+    }
     if wanted(Part::Path) {
         report.section("forwarded packets, 96 bytes of each to a file in memory");
         path::measure(scale, &router, &other, &mut report)?;

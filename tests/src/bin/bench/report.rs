@@ -13,6 +13,8 @@ pub(crate) enum Aim {
     AtMost(f64),
     /// Ours divided by the other's, at the most.
     RatioAtMost(f64),
+    /// Ours divided by the other's, at the least.
+    RatioAtLeast(f64),
     /// Ours, no less than the other's.
     NoLess,
 }
@@ -22,6 +24,7 @@ impl fmt::Display for Aim {
         match self {
             Self::AtMost(most) => write!(f, "≤ {most}"),
             Self::RatioAtMost(most) => write!(f, "≤ {most:.2} of it"),
+            Self::RatioAtLeast(least) => write!(f, "≥ {least:.2} of it"),
             Self::NoLess => f.write_str("≥ it"),
         }
     }
@@ -62,6 +65,7 @@ impl Row {
         Some(match self.aim? {
             Aim::AtMost(most) => self.ours? <= most,
             Aim::RatioAtMost(most) => self.ratio()? <= most,
+            Aim::RatioAtLeast(least) => self.ratio()? >= least,
             Aim::NoLess => self.ours? >= self.other?,
         })
     }
@@ -72,15 +76,40 @@ impl Row {
 pub(crate) struct Report {
     /// What they were measured on, name and value.
     pub(crate) circumstances: Vec<(&'static str, String)>,
-    /// What nodecap is compared with.
-    pub(crate) other: String,
-    sections: Vec<(&'static str, Vec<Row>)>,
+    /// What nodecap is compared with, unless a group of figures says otherwise.
+    other: String,
+    sections: Vec<Section>,
+}
+
+/// A group of figures.
+#[derive(Debug, Default)]
+struct Section {
+    title: &'static str,
+    other: String,
+    rows: Vec<Row>,
 }
 
 impl Report {
+    /// An empty one.
+    pub(crate) fn beside(other: &str) -> Self {
+        Self {
+            other: other.to_owned(),
+            ..Self::default()
+        }
+    }
+
     /// Starts a group of figures.
     pub(crate) fn section(&mut self, title: &'static str) {
-        self.sections.push((title, Vec::new()));
+        self.section_beside(title, &self.other.clone());
+    }
+
+    /// Starts one in which nodecap is compared with something else.
+    pub(crate) fn section_beside(&mut self, title: &'static str, other: &str) {
+        self.sections.push(Section {
+            title,
+            other: other.to_owned(),
+            rows: Vec::new(),
+        });
     }
 
     /// Adds a figure to the group.
@@ -88,8 +117,8 @@ impl Report {
         if self.sections.is_empty() {
             self.section("");
         }
-        if let Some((_, rows)) = self.sections.last_mut() {
-            rows.push(row);
+        if let Some(section) = self.sections.last_mut() {
+            section.rows.push(row);
         }
     }
 
@@ -104,14 +133,14 @@ impl Report {
         let rows: Vec<_> = self
             .sections
             .iter()
-            .flat_map(|(section, rows)| rows.iter().map(move |row| (section, row)))
+            .flat_map(|section| section.rows.iter().map(move |row| (section, row)))
             .map(|(section, row)| {
                 json!({
-                    "section": section,
+                    "section": section.title,
                     "what": row.what,
                     "unit": row.unit,
                     "nodecap": row.ours,
-                    &self.other: row.other,
+                    &section.other: row.other,
                     "ratio": row.ratio(),
                     "best": row.best,
                     "aim": row.aim.map(|aim| aim.to_string()),
@@ -129,20 +158,27 @@ impl fmt::Display for Report {
         for (name, value) in &self.circumstances {
             writeln!(f, "{name}: {value}")?;
         }
-        for (title, rows) in &self.sections {
+        for section in &self.sections {
             writeln!(f)?;
-            write(f, title, &self.other, rows)?;
+            write(f, section)?;
         }
         Ok(())
     }
 }
 
-fn write(f: &mut fmt::Formatter<'_>, title: &str, other: &str, rows: &[Row]) -> fmt::Result {
+fn write(f: &mut fmt::Formatter<'_>, section: &Section) -> fmt::Result {
     let heads = [
-        title, "unit", "nodecap", "best", other, "ratio", "aim", "met",
+        section.title,
+        "unit",
+        "nodecap",
+        "best",
+        &section.other,
+        "ratio",
+        "aim",
+        "met",
     ];
     let mut lines = vec![heads.map(str::to_owned)];
-    for row in rows {
+    for row in &section.rows {
         lines.push([
             row.what.clone(),
             row.unit.to_owned(),
@@ -245,6 +281,8 @@ mod tests {
         assert_eq!(met(Aim::AtMost(30.0)), Some(true));
         assert_eq!(met(Aim::AtMost(29.0)), Some(false));
         assert_eq!(met(Aim::RatioAtMost(1.0 / 3.0)), Some(true));
+        assert_eq!(met(Aim::RatioAtLeast(0.3)), Some(true));
+        assert_eq!(met(Aim::RatioAtLeast(10.0)), Some(false));
         assert_eq!(met(Aim::NoLess), Some(false));
         assert_eq!(row.is_met(), None);
         let alone = Row {
