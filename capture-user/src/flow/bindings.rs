@@ -5,7 +5,7 @@
 //! room, and hash chains are indexes into one vector: nothing is allocated per flow.
 
 use std::hash::{BuildHasher, Hasher};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use foldhash::fast::RandomState;
 
@@ -37,9 +37,18 @@ pub(super) struct Found {
 /// Both tables.
 #[derive(Debug, Default)]
 pub(super) struct Bindings {
-    four: Table<[u8; 4]>,
-    six: Table<[u8; 16]>,
+    four: Table<u32>,
+    six: Table<[u64; 2]>,
     hash: RandomState,
+}
+
+/// A tuple as it is searched for, made once for all that is asked about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sought {
+    key: Either,
+    /// Whether the tuple's source is the key's second end.
+    turned: bool,
+    hash: u64,
 }
 
 /// A tuple without its direction: the lower end first.
@@ -50,9 +59,55 @@ struct Key<A> {
     protocol: u8,
 }
 
+/// A place in one of the two tables: a bucket, or an entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    Four(u32),
+    Six(u32),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Either {
-    Four(Key<[u8; 4]>),
-    Six(Key<[u8; 16]>),
+    Four(Key<u32>),
+    Six(Key<[u64; 2]>),
+}
+
+/// An address as a key holds it: numbers, which compare at once.
+trait Address: Copy + Ord {
+    /// Takes two of them into a hash.
+    fn write(pair: &[Self; 2], hasher: &mut impl Hasher);
+    fn address(self) -> IpAddr;
+}
+
+impl Address for u32 {
+    fn write([low, high]: &[Self; 2], hasher: &mut impl Hasher) {
+        hasher.write_u64(u64::from(*low) << 32 | u64::from(*high));
+    }
+
+    fn address(self) -> IpAddr {
+        Ipv4Addr::from_bits(self).into()
+    }
+}
+
+/// Not a `u128`, which would have to lie on a boundary of sixteen bytes.
+impl Address for [u64; 2] {
+    fn write(pair: &[Self; 2], hasher: &mut impl Hasher) {
+        for half in pair.as_flattened() {
+            hasher.write_u64(*half);
+        }
+    }
+
+    fn address(self) -> IpAddr {
+        let [high, low] = self;
+        Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low)).into()
+    }
+}
+
+/// An IPv6 address as two numbers.
+const fn halves(address: Ipv6Addr) -> [u64; 2] {
+    let bits = address.to_bits();
+    // Truncation on purpose: the lower half.
+    [(bits >> 64) as u64, bits as u64]
 }
 
 /// The key, and whether the tuple's source is its second end. `None` for a tuple that mixes IP
@@ -63,100 +118,119 @@ fn key(tuple: &Tuple) -> Option<(Either, bool)> {
         destination,
         protocol,
     } = *tuple;
+    let ports = [source.port, destination.port];
     match (source.address, destination.address) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
-            let (key, turned) = ordered(
-                from.octets(),
-                source.port,
-                to.octets(),
-                destination.port,
-                protocol,
-            );
+            let (key, turned) = ordered([from.to_bits(), to.to_bits()], ports, protocol);
             Some((Either::Four(key), turned))
         }
         (IpAddr::V6(from), IpAddr::V6(to)) => {
-            let (key, turned) = ordered(
-                from.octets(),
-                source.port,
-                to.octets(),
-                destination.port,
-                protocol,
-            );
+            let (key, turned) = ordered([halves(from), halves(to)], ports, protocol);
             Some((Either::Six(key), turned))
         }
         _ => None,
     }
 }
 
-fn ordered<A: Ord + Copy>(from: A, sport: u16, to: A, dport: u16, protocol: u8) -> (Key<A>, bool) {
+fn ordered<A: Ord + Copy>([from, to]: [A; 2], ports: [u16; 2], protocol: u8) -> (Key<A>, bool) {
+    let [sport, dport] = ports;
     let turned = (from, sport) > (to, dport);
     let (addresses, ports) = if turned {
         ([to, from], [dport, sport])
     } else {
-        ([from, to], [sport, dport])
+        ([from, to], ports)
     };
-    (
-        Key {
-            addresses,
-            ports,
-            protocol,
-        },
-        turned,
-    )
+    let key = Key {
+        addresses,
+        ports,
+        protocol,
+    };
+    (key, turned)
 }
 
 impl Bindings {
-    /// The flow of a tuple, either direction.
-    pub(super) fn find(&self, tuple: &Tuple) -> Option<Found> {
+    /// What a tuple is searched by.
+    pub(super) fn sought(&self, tuple: &Tuple) -> Option<Sought> {
         let (key, turned) = key(tuple)?;
-        let (index, slot, bit) = match key {
+        let hash = match &key {
+            Either::Four(key) => self.hash(key),
+            Either::Six(key) => self.hash(key),
+        };
+        Some(Sought { key, turned, hash })
+    }
+
+    /// The flow of a tuple, either direction.
+    pub(super) fn find(&self, sought: &Sought) -> Option<Found> {
+        let (index, slot) = match &sought.key {
             Either::Four(key) => {
-                let index = self.four.find(&key, self.hash(&key))?;
-                (index, self.four.entries.get(index as usize)?.slot, 0)
+                let index = self.four.find(key, sought.hash)?;
+                (index, self.four.entries.get(index as usize)?.slot)
             }
             Either::Six(key) => {
-                let index = self.six.find(&key, self.hash(&key))?;
-                (index, self.six.entries.get(index as usize)?.slot, SIX)
+                let index = self.six.find(key, sought.hash)?;
+                (index | SIX, self.six.entries.get(index as usize)?.slot)
             }
         };
         Some(Found {
-            binding: BindingId(index | bit),
+            binding: BindingId(index),
             slot,
-            turned,
+            turned: sought.turned,
         })
     }
 
-    /// Binds a tuple that isn't bound. `None` if it can't be.
-    pub(super) fn insert(&mut self, tuple: &Tuple, slot: u32) -> Option<Found> {
-        let (key, turned) = key(tuple)?;
-        let id = match key {
-            Either::Four(key) => {
-                let hash = self.hash(&key);
-                let seed = self.hash.clone();
-                self.four.insert(key, slot, hash, |key| hash_of(&seed, key))
-            }
+    /// The bucket that a tuple is searched in: the first step of a search whose steps are made
+    /// for several tuples by turns.
+    pub(super) fn bucket(&self, sought: &Sought) -> Place {
+        // Buckets are counted by u32.
+        match &sought.key {
+            Either::Four(_) => Place::Four(self.four.bucket(sought.hash) as u32),
+            Either::Six(_) => Place::Six(self.six.bucket(sought.hash) as u32),
+        }
+    }
+
+    /// The first entry of a bucket.
+    pub(super) fn first(&self, bucket: Place) -> Option<Place> {
+        Some(match bucket {
+            Place::Four(bucket) => Place::Four(*self.four.heads.get(bucket as usize)?),
+            Place::Six(bucket) => Place::Six(*self.six.heads.get(bucket as usize)?),
+        })
+    }
+
+    /// The slot of an entry's flow.
+    pub(super) fn slot_at(&self, entry: Place) -> Option<u32> {
+        match entry {
+            Place::Four(entry) => Some(self.four.entries.get(entry as usize)?.slot),
+            Place::Six(entry) => Some(self.six.entries.get(entry as usize)?.slot),
+        }
+    }
+
+    /// Binds a tuple that isn't bound.
+    pub(super) fn insert(&mut self, sought: &Sought, slot: u32) -> Found {
+        let seed = self.hash.clone();
+        let index = match sought.key {
+            Either::Four(key) => self
+                .four
+                .insert(key, slot, sought.hash, |key| hash_of(&seed, key)),
             Either::Six(key) => {
-                let hash = self.hash(&key);
-                let seed = self.hash.clone();
-                self.six.insert(key, slot, hash, |key| hash_of(&seed, key)) | SIX
+                SIX | self
+                    .six
+                    .insert(key, slot, sought.hash, |key| hash_of(&seed, key))
             }
         };
-        Some(Found {
-            binding: BindingId(id),
+        Found {
+            binding: BindingId(index),
             slot,
-            turned,
-        })
+            turned: sought.turned,
+        }
     }
 
     /// The tuple with the key's first end as its source.
     pub(super) fn tuple(&self, id: BindingId) -> Option<Tuple> {
         let index = (id.0 & !SIX) as usize;
         Some(if id.0 & SIX == 0 {
-            let key = &self.four.entries.get(index)?.key;
-            key.tuple(key.addresses.map(IpAddr::from))
+            self.four.entries.get(index)?.key.tuple()
         } else {
-            let key = &self.six.entries.get(index)?.key;
-            key.tuple(key.addresses.map(IpAddr::from))
+            self.six.entries.get(index)?.key.tuple()
         })
     }
 
@@ -187,30 +261,24 @@ impl Bindings {
         }
     }
 
-    fn hash<A: AsRef<[u8]>>(&self, key: &Key<A>) -> u64 {
+    fn hash<A: Address>(&self, key: &Key<A>) -> u64 {
         hash_of(&self.hash, key)
     }
 }
 
-fn hash_of<A: AsRef<[u8]>>(seed: &RandomState, key: &Key<A>) -> u64 {
+fn hash_of<A: Address>(seed: &RandomState, key: &Key<A>) -> u64 {
     let mut hasher = seed.build_hasher();
-    for address in &key.addresses {
-        for part in address.as_ref().chunks(8) {
-            let mut word = [0; 8];
-            for (to, from) in word.iter_mut().zip(part) {
-                *to = *from;
-            }
-            hasher.write_u64(u64::from_ne_bytes(word));
-        }
-    }
+    A::write(&key.addresses, &mut hasher);
     hasher.write_u64(
         u64::from(key.ports[0]) | u64::from(key.ports[1]) << 16 | u64::from(key.protocol) << 32,
     );
     hasher.finish()
 }
 
-impl<A> Key<A> {
-    fn tuple(&self, [low, high]: [IpAddr; 2]) -> Tuple {
+impl<A: Address> Key<A> {
+    /// The lower end as the source.
+    fn tuple(&self) -> Tuple {
+        let [low, high] = self.addresses.map(A::address);
         Tuple {
             source: Endpoint {
                 address: low,

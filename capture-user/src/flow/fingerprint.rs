@@ -64,11 +64,17 @@ impl Ingredients {
         hasher.write_u64(self.stamps);
         let core = hasher.finish();
         let wanted = usize::try_from(len).map_or(SAMPLE, |len| len.min(SAMPLE));
-        let sample = payload.get(..wanted).map_or(0, |bytes| {
-            let mut padded = [0; SAMPLE];
-            padded[..wanted].copy_from_slice(bytes);
+        let sample = match payload.first_chunk() {
+            Some(whole) if wanted == SAMPLE => Some(*whole),
+            _ => payload.get(..wanted).map(|bytes| {
+                let mut padded = [0; SAMPLE];
+                padded[..wanted].copy_from_slice(bytes);
+                padded
+            }),
+        };
+        let sample = sample.map_or(0, |bytes| {
             let mut hasher = hash.build_hasher();
-            hasher.write_u128(u128::from_ne_bytes(padded));
+            hasher.write_u128(u128::from_ne_bytes(bytes));
             // Truncation on purpose; never the value that means "not known".
             (hasher.finish() as u32) | 1
         });

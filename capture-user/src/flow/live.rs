@@ -157,7 +157,20 @@ struct Link {
     older: u32,
     /// The high bits of the fingerprint: the low ones are the bucket's.
     tag: u32,
+    /// Where it was first seen.
+    hook: Hook,
+    /// The next older one that has another tag or was first seen elsewhere. Packets that are all
+    /// alike would make every search on their hook long, and none of them is on it twice.
+    other: u32,
 }
+
+/// No packet's place.
+const UNLINKED: Link = Link {
+    older: 0,
+    tag: 0,
+    hook: Hook::NONE,
+    other: 0,
+};
 
 const fn tag(core: u64) -> u32 {
     (core >> 32) as u32
@@ -188,7 +201,7 @@ impl Ring {
         let size = SMALLEST.min(max);
         Self {
             packets: Vec::with_capacity(size),
-            links: vec![Link { older: 0, tag: 0 }; size],
+            links: vec![UNLINKED; size],
             heads: vec![0; size],
             next: 1,
             floor: 1,
@@ -208,7 +221,7 @@ impl Ring {
         }
         let number = self.next;
         let place = self.place(number);
-        self.link(number, live.fingerprint.core);
+        self.link(number, &live);
         if let Some(old) = self.packets.get_mut(place) {
             *old = live;
         } else {
@@ -232,22 +245,34 @@ impl Ring {
         self.packets.extend_from_slice(&old);
         self.packets.extend_from_slice(&old);
         self.floor = oldest;
-        self.links.resize(size, Link { older: 0, tag: 0 });
+        self.links.resize(size, UNLINKED);
         for number in oldest..self.next {
             let live = old[(number - 1) as usize & mask];
-            self.link(number, live.fingerprint.core);
+            self.link(number, &live);
             let place = self.place(number);
             self.packets[place] = live;
         }
     }
 
     /// Puts a packet at the head of its chain.
-    fn link(&mut self, number: u64, core: u64) {
-        let bucket = self.bucket(core);
+    fn link(&mut self, number: u64, live: &Live) {
+        let bucket = self.bucket(live.fingerprint.core);
+        let tag = tag(live.fingerprint.core);
+        let [hook, ..] = live.hooks;
+        let older = self.heads[bucket];
+        // Where the older one has left the ring, so have those behind it, whatever is read here.
+        let next = self.links[self.place(self.number(older).max(1))];
+        let other = if (next.tag, next.hook) == (tag, hook) {
+            next.other
+        } else {
+            older
+        };
         let place = self.place(number);
         self.links[place] = Link {
-            older: self.heads[bucket],
-            tag: tag(core),
+            older,
+            tag,
+            hook,
+            other,
         };
         // Truncation on purpose: see `number`.
         self.heads[bucket] = number as u32;
@@ -293,29 +318,54 @@ impl Ring {
         newest.saturating_sub(u64::from(back))
     }
 
-    /// The packets that may be this one, newest first.
+    /// Looks at where the search for such a packet begins: the low bits of a packet's number.
+    pub(super) fn peek(&self, fingerprint: Fingerprint) -> u32 {
+        self.heads[self.bucket(fingerprint.core)]
+    }
+
+    /// Looks at that packet's place in its chain.
+    pub(super) fn peek_link(&self, low: u32) -> u32 {
+        // The low bits are all that a place takes.
+        self.links[low.wrapping_sub(1) as usize & (self.heads.len() - 1)].tag
+    }
+
+    /// The packets that may be one that is now seen on `hook`, newest first. Those that were first
+    /// seen there are none of them.
     pub(super) fn look_alikes(
         &self,
         fingerprint: Fingerprint,
+        hook: Hook,
     ) -> impl Iterator<Item = (u64, &Live)> {
         let oldest = self.oldest();
+        let tag = tag(fingerprint.core);
         let mut before = self.next;
         let mut at = self.heads[self.bucket(fingerprint.core)];
+        let mut steps = 0;
         std::iter::from_fn(move || {
-            // An empty chain's end reads as a number far back, or as the next one.
-            let number = self.number(at);
-            if number < oldest || number >= before {
-                return None;
+            while steps < MAX_SEARCH {
+                steps += 1;
+                // An empty chain's end reads as a number far back, or as the next one.
+                let number = self.number(at);
+                if number < oldest || number >= before {
+                    return None;
+                }
+                before = number;
+                let link = &self.links[self.place(number)];
+                if link.tag != tag {
+                    at = link.older;
+                } else if link.hook == hook {
+                    at = link.other;
+                } else {
+                    at = link.older;
+                    if let Some(live) = self.get(number)
+                        && live.fingerprint.agrees(fingerprint)
+                    {
+                        return Some((number, live));
+                    }
+                }
             }
-            before = number;
-            let link = self.links[self.place(number)];
-            at = link.older;
-            Some((number, link.tag))
+            None
         })
-        .take(MAX_SEARCH)
-        .filter(move |(_, found)| *found == tag(fingerprint.core))
-        .filter_map(|(number, _)| Some((number, self.get(number)?)))
-        .filter(move |(_, live)| live.fingerprint.agrees(fingerprint))
     }
 
     /// The first packet after `number` that had `identity` by `time`.

@@ -126,22 +126,31 @@ fn network_layer(frame: &[u8]) -> Option<(u16, usize)> {
 
 fn ipv4(packet: &[u8], wire_len: u32) -> Option<Ip<'_>> {
     let header: &[u8; 20] = packet.first_chunk()?;
-    let header_len = usize::from(header[0] & 15) * 4;
-    if header[0] >> 4 != 4 || header_len < 20 {
+    #[rustfmt::skip]
+    let [
+        version, _, total0, total1,
+        id0, id1, fragment0, fragment1,
+        ttl, protocol, _, _,
+        source @ .., _, _, _, _
+    ] = *header;
+    let [.., d0, d1, d2, d3] = *header;
+    let header_len = usize::from(version & 15) * 4;
+    if version >> 4 != 4 || header_len < 20 {
         return None;
     }
-    let total = match be16(packet, 2)? {
+    let total = match u16::from_be_bytes([total0, total1]) {
         // BIG TCP writes 0 for what sixteen bits can't hold, and so do some segmenting cards.
         0 => wire_len,
         total => u32::from(total).min(wire_len),
     };
-    let fragment = be16(packet, 6)?;
-    let id = be16(packet, 4)?;
+    let fragment = u16::from_be_bytes([fragment0, fragment1]);
+    let id = u16::from_be_bytes([id0, id1]);
+    let source: [u8; 4] = source;
     Some(Ip {
-        source: Ipv4Addr::from(*packet.get(12..)?.first_chunk::<4>()?).into(),
-        destination: Ipv4Addr::from(*packet.get(16..)?.first_chunk::<4>()?).into(),
-        protocol: header[9],
-        ttl: header[8],
+        source: Ipv4Addr::from(source).into(),
+        destination: Ipv4Addr::new(d0, d1, d2, d3).into(),
+        protocol,
+        ttl,
         id: Some(id),
         label: u32::from(id),
         dont_fragment: fragment & 0x4000 != 0,
@@ -352,6 +361,14 @@ fn tcp(ip: &Ip<'_>) -> Option<(Segment, Options)> {
 
 fn options(mut bytes: &[u8]) -> Options {
     let mut found = Options::default();
+    // As nearly all segments have them (RFC 7323, appendix A), and nothing else.
+    if let [1, 1, 8, 10, stamps @ ..] = bytes
+        && let Ok(stamps) = stamps.try_into()
+    {
+        found.stamps = u64::from_be_bytes(stamps);
+        found.has_stamps = true;
+        return found;
+    }
     loop {
         match bytes {
             [1, rest @ ..] => bytes = rest,

@@ -6,7 +6,9 @@
 //! was silent for longest. That comes close to the least recently used, without a list that
 //! every packet would have to reorder.
 
-use super::bindings::{BindingId, Bindings, Found};
+use std::hint::black_box;
+
+use super::bindings::{BindingId, Bindings, Found, Sought};
 use super::connection::{Flow, Leg, MAX_LEGS, More};
 use super::live::FlowRef;
 use super::tuple::Tuple;
@@ -93,9 +95,10 @@ impl Table {
         } else {
             self.free
         };
+        let sought = self.bindings.sought(tuple)?;
         let Found {
             binding, turned, ..
-        } = self.bindings.insert(tuple, slot)?;
+        } = self.bindings.insert(&sought, slot);
         let id = self.next_id;
         self.next_id += 1;
         self.used += 1;
@@ -149,7 +152,16 @@ impl Table {
 
     /// Whose tuple it is: the flow, which of its legs, and which side sends it.
     pub(super) fn find(&self, tuple: &Tuple) -> Option<(FlowRef, u8, usize)> {
-        let found = self.bindings.find(tuple)?;
+        self.find_sought(tuple, &self.bindings.sought(tuple)?)
+    }
+
+    /// The same, where what the tuple is searched by was made before.
+    pub(super) fn find_sought(
+        &self,
+        tuple: &Tuple,
+        sought: &Sought,
+    ) -> Option<(FlowRef, u8, usize)> {
+        let found = self.bindings.find(sought)?;
         let flow = self.at(found.slot as usize)?;
         let here = FlowRef {
             slot: found.slot,
@@ -162,6 +174,15 @@ impl Table {
         let index = legs.iter().position(|leg| leg.binding == found.binding)?;
         let from = usize::from(legs[index].tuple != *tuple);
         Some((here, u8::try_from(index).ok()?, from))
+    }
+
+    /// Looks at all of a flow that a packet changes, so that it is there when it comes to that.
+    pub(super) fn touch(&self, slot: u32) {
+        if let Some(flow) = self.at(slot as usize) {
+            let [client, server] = &flow.sides;
+            black_box((flow.id, client.last, server.last, flow.shared.waited));
+            black_box((client.hook, server.hook, flow.primary, flow.to_show));
+        }
     }
 
     /// A flow's first tuple, from client to server.
@@ -203,7 +224,8 @@ impl Table {
         if legs >= MAX_LEGS {
             return None;
         }
-        let binding = self.bindings.insert(&tuple, flow.slot)?.binding;
+        let sought = self.bindings.sought(&tuple)?;
+        let binding = self.bindings.insert(&sought, flow.slot).binding;
         self.more(flow)?.legs.push(Leg { tuple, binding });
         u8::try_from(legs).ok()
     }

@@ -8,6 +8,7 @@ use super::super::reset::Segment;
 use super::super::sighting::Sighting;
 use super::super::tcp::{self, flag};
 use super::super::tuple::Tuple;
+use super::ahead::Read;
 use super::{Ticket, Tracker};
 
 /// Ports below are given out by IANA and the privileged: who uses one is the server.
@@ -15,7 +16,8 @@ const WELL_KNOWN: u16 = 1024;
 
 impl Tracker {
     /// Takes a packet that wasn't seen before.
-    pub(super) fn first(&mut self, sighting: &Sighting<'_>, parsed: &Parsed) -> Ticket {
+    pub(super) fn first(&mut self, sighting: &Sighting<'_>, read: &Read) -> Ticket {
+        let parsed = &read.parsed;
         let hook = Hook::new(sighting.interface, sighting.direction);
         let mut live = Live::new(sighting.time, sighting.identity, parsed.fingerprint, hook);
         match (parsed.content, &parsed.tuple) {
@@ -23,7 +25,7 @@ impl Tracker {
                 self.summary.icmp_errors += 1;
                 self.quote(quoted.as_ref(), &mut live);
             }
-            (_, Some(tuple)) => self.count(sighting, parsed, tuple, &mut live),
+            (_, Some(tuple)) => self.count(sighting, read, tuple, &mut live),
             (_, None) => self.summary.untracked += 1,
         }
         let packet = self.packets.push(live);
@@ -48,8 +50,9 @@ impl Tracker {
         live.legs[0] = leg;
     }
 
-    fn count(&mut self, sighting: &Sighting<'_>, parsed: &Parsed, tuple: &Tuple, live: &mut Live) {
-        let Some((flow, leg, from)) = self.flow_for(tuple, parsed, sighting.time) else {
+    fn count(&mut self, sighting: &Sighting<'_>, read: &Read, tuple: &Tuple, live: &mut Live) {
+        let parsed = &read.parsed;
+        let Some((flow, leg, from)) = self.flow_for(tuple, read, sighting.time) else {
             self.summary.untracked += 1;
             return;
         };
@@ -102,14 +105,11 @@ impl Tracker {
     }
 
     /// The flow of a packet, a new one if there is none.
-    fn flow_for(
-        &mut self,
-        tuple: &Tuple,
-        parsed: &Parsed,
-        time: u64,
-    ) -> Option<(FlowRef, u8, usize)> {
+    fn flow_for(&mut self, tuple: &Tuple, read: &Read, time: u64) -> Option<(FlowRef, u8, usize)> {
+        let parsed = &read.parsed;
+        let sought = read.sought.as_ref()?;
         let mut waiting = None;
-        if let Some(found) = self.table.find(tuple) {
+        if let Some(found) = self.table.find_sought(tuple, sought) {
             let (flow, _, from) = found;
             if self
                 .table
@@ -143,7 +143,7 @@ impl Tracker {
             self.apply(flow, &mapping, time);
         }
         // A mapping may turn the flow around, give it to another, or number its legs.
-        self.table.find(tuple)
+        self.table.find_sought(tuple, sought)
     }
 
     /// Whether a packet isn't this flow's any more.

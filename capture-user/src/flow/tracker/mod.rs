@@ -4,11 +4,13 @@
 //! [`Tracker::conclude`] is called with the ticket when the packet is written, a few tens of
 //! milliseconds later, so that evidence about it can arrive in between ([`Tracker::learn`]).
 //!
-//! - `packets`: which sightings are of one packet; `flows`: which flow a packet is of
+//! - `ahead`: sightings a few at a time; `packets`: which of them are of one packet; `flows`: which
+//!   flow a packet is of
 //! - `translations`: as packets show them and conntrack tells of them; `merging`: flows with
 //!   several tuples, and flows that turn out to be one
 //! - `resets`: from a reset to its verdict; `ends`: what becomes of flows that are over
 
+mod ahead;
 mod ends;
 mod flows;
 mod merging;
@@ -20,11 +22,11 @@ use std::collections::VecDeque;
 
 use foldhash::fast::RandomState;
 
+use self::ahead::Read;
 use super::comment;
 use super::evidence::{Change, Evidence, Fact};
 use super::live::{FlowRef, NO_NAT, Ring};
 use super::mappings::{self, Mappings};
-use super::parse::parse;
 use super::pending::Pending;
 use super::recent::Recent;
 use super::record::Record;
@@ -161,6 +163,8 @@ pub struct Tracker {
     now: u64,
     /// The next slot to look at for flows that are over, and up to when that was done.
     sweep: (usize, u64),
+    /// Working space for sightings that are taken together.
+    ahead: Vec<Option<Read>>,
 }
 
 impl Tracker {
@@ -181,6 +185,7 @@ impl Tracker {
             merged: 0,
             now: 0,
             sweep: (0, 0),
+            ahead: Vec::new(),
             config,
         }
     }
@@ -224,21 +229,20 @@ impl Tracker {
     /// Takes a sighting; in time order, as far as the source can. `None` if its frame is too short
     /// to say anything of.
     pub fn see(&mut self, sighting: &Sighting<'_>) -> Option<Ticket> {
+        let read = self.read(sighting);
+        self.take(sighting, read.as_ref())
+    }
+
+    fn take(&mut self, sighting: &Sighting<'_>, read: Option<&Read>) -> Option<Ticket> {
         self.now = self.now.max(sighting.time);
         self.summary.sightings += 1;
-        let parsed = parse(
-            sighting.link,
-            sighting.frame,
-            sighting.original_len,
-            &self.hash,
-        );
-        let Some(parsed) = parsed else {
+        let Some(read) = read else {
             self.summary.unreadable += 1;
             return None;
         };
-        Some(match self.same_packet(sighting, &parsed) {
-            Some(same) => self.again(sighting, &parsed, &same),
-            None => self.first(sighting, &parsed),
+        Some(match self.same_packet(sighting, read) {
+            Some(same) => self.again(sighting, &read.parsed, &same),
+            None => self.first(sighting, read),
         })
     }
 

@@ -15,6 +15,7 @@ use super::super::parse::Parsed;
 use super::super::path::Pass;
 use super::super::role::Role;
 use super::super::sighting::Sighting;
+use super::ahead::Read;
 use super::{Ticket, Tracker};
 use crate::packet::Direction;
 
@@ -40,13 +41,14 @@ enum Relation {
 
 impl Tracker {
     /// The packet that this is a further sighting of.
-    pub(super) fn same_packet(&self, sighting: &Sighting<'_>, parsed: &Parsed) -> Option<Same> {
+    pub(super) fn same_packet(&self, sighting: &Sighting<'_>, read: &Read) -> Option<Same> {
+        let Read { parsed, sought } = read;
         let hook = Hook::new(sighting.interface, sighting.direction);
         let mut found = None;
         let mut oldest_known = None;
         let mut strange = None;
         let mut strangers = 0;
-        for (packet, live) in self.packets.look_alikes(parsed.fingerprint) {
+        for (packet, live) in self.packets.look_alikes(parsed.fingerprint, hook) {
             if sighting.time.abs_diff(live.last()) > self.config.window
                 || usize::from(live.stops) >= MAX_STOPS
                 || live.hooks().contains(&hook)
@@ -55,10 +57,8 @@ impl Tracker {
             }
             // Looked up for the first look-alike alone: most packets have none.
             let found = *found.get_or_insert_with(|| {
-                parsed
-                    .tuple
-                    .as_ref()
-                    .and_then(|tuple| self.table.find(tuple))
+                let tuple = parsed.tuple.as_ref()?;
+                self.table.find_sought(tuple, sought.as_ref()?)
             });
             let identical = live
                 .identity

@@ -100,6 +100,7 @@ enum Sights {
 /// A tracker and what it is fed.
 struct Lab {
     tracker: Tracker,
+    tickets: Vec<Option<Ticket>>,
     held: VecDeque<(u64, Ticket)>,
     now: u64,
     identity: u64,
@@ -133,6 +134,7 @@ impl Lab {
         }
         Self {
             tracker,
+            tickets: Vec::new(),
             held: VecDeque::new(),
             now: 1_000_000_000,
             identity: 0,
@@ -234,20 +236,23 @@ impl Lab {
     /// Gives the tracker what was made, and concludes what is old enough. Nanoseconds a sighting.
     fn feed(&mut self) -> f64 {
         let frames = std::mem::take(&mut self.frames);
+        let mut sightings = Vec::with_capacity(frames.len());
+        self.tickets.clear();
         let start = Instant::now();
-        for made in &frames {
-            let ticket = self.tracker.see(&Sighting {
-                time: made.time,
-                interface: made.interface,
-                direction: made.direction,
-                identity: Some(made.identity),
-                link: Link::Ethernet,
-                frame: &made.frame,
-                original_len: WIRE_LEN,
-                gso: None,
-            });
+        sightings.extend(frames.iter().map(|made| Sighting {
+            time: made.time,
+            interface: made.interface,
+            direction: made.direction,
+            identity: Some(made.identity),
+            link: Link::Ethernet,
+            frame: &made.frame,
+            original_len: WIRE_LEN,
+            gso: None,
+        }));
+        self.tracker.see_all(&sightings, &mut self.tickets);
+        for (made, ticket) in frames.iter().zip(&self.tickets) {
             if let Some(ticket) = ticket {
-                self.held.push_back((made.time, ticket));
+                self.held.push_back((made.time, *ticket));
             }
         }
         while let Some((_, ticket)) = self.held.pop_front_if(|(time, _)| *time + HOLD < self.now) {
