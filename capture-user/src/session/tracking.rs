@@ -83,18 +83,18 @@ impl Tracking {
         }
     }
 
-    /// Takes a record, in the order of time.
-    pub(super) fn see(
+    /// A record as the tracker takes it.
+    pub(super) fn sighting<'a>(
         &mut self,
         interface: InterfaceId,
         header: &RecordHeader,
-        frame: &[u8],
-    ) -> Option<Ticket> {
+        frame: &'a [u8],
+    ) -> Sighting<'a> {
         if header.lost > 0 {
             self.lost = true;
             self.complete_since(None);
         }
-        self.tracker.see(&Sighting {
+        Sighting {
             time: header.ktime,
             interface,
             direction: frame::direction(header),
@@ -107,7 +107,16 @@ impl Tracking {
             frame,
             original_len: header.wire_len,
             gso: frame::gso(header),
-        })
+        }
+    }
+
+    /// Takes sightings, in the order of time, and adds a ticket for each.
+    pub(super) fn see_all(
+        &mut self,
+        sightings: &[Sighting<'_>],
+        tickets: &mut Vec<Option<Ticket>>,
+    ) {
+        self.tracker.see_all(sightings, tickets);
     }
 
     /// What to write with a sighting.

@@ -1,17 +1,19 @@
 //! The one thread that moves packets: ring → order → limits → outputs.
 //!
-//! `messages` is what they tell each other, `writing` and `closing` the later stages.
+//! `messages` is what they tell each other, `held` the packets that wait to be written, `writing`
+//! and `closing` the later stages.
 //!
 //! It takes orders from the session between two batches, and says when it can't or needn't go on.
 //! Nothing else touches the ring or the outputs.
 
 mod closing;
+mod held;
 mod messages;
 mod writing;
 
 pub(in crate::session) use messages::{Command, Event, Final, Moved};
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
@@ -20,7 +22,6 @@ use foldhash::fast::RandomState;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::error::Error;
-use crate::flow::tracker::Ticket;
 use crate::kernel::Ring;
 use crate::kernel::ring::Next;
 use crate::packet::InterfaceId;
@@ -44,6 +45,8 @@ const POLL_BUSY: Duration = Duration::from_millis(1);
 const BATCH: usize = 8_192;
 /// After how many packets the ring is given back while many are written at once.
 const RELEASE_EVERY: usize = 1_024;
+/// How many packets the tracker is given at once.
+const TOGETHER: usize = 128;
 /// How long what was written may wait in a file's buffer.
 const FLUSH_AFTER: Duration = Duration::from_millis(500);
 
@@ -58,18 +61,11 @@ struct Seen {
     lost_before_next: u64,
 }
 
-/// A packet that was looked at, and waits for what may still be learned of it.
-struct Held {
-    waiting: Waiting,
-    ticket: Option<Ticket>,
-}
-
 /// The mover's belongings.
 pub(in crate::session) struct Mover {
     ring: Ring,
     order: Order,
-    /// In the order of time.
-    held: VecDeque<Held>,
+    held: held::Queue,
     tracking: Option<Tracking>,
     clock: Clock,
     gate: Gate,
@@ -114,7 +110,7 @@ impl Mover {
         let mut mover = Self {
             ring: parts.ring,
             order: Order::default(),
-            held: VecDeque::new(),
+            held: held::Queue::default(),
             tracking: parts.tracking,
             clock: Clock::new(parts.offset),
             gate: parts.gate,

@@ -1,6 +1,7 @@
 //! From records in the order of time to the outputs.
 
-use super::{FLUSH_AFTER, Held, Mover, RELEASE_EVERY};
+use super::held::Held;
+use super::{FLUSH_AFTER, Mover, RELEASE_EVERY, TOGETHER};
 use crate::packet::Packet;
 use crate::session::clock;
 use crate::session::frame;
@@ -14,20 +15,47 @@ use std::time::Instant;
 impl Mover {
     /// Looks at packets in the order of time.
     pub(super) fn look_at(&mut self, ready: &mut Vec<Waiting>) {
-        for waiting in ready.drain(..) {
-            let ticket = match (&mut self.tracking, self.ring.record(waiting.position)) {
-                (Some(tracking), Some((header, frame))) => self
-                    .ids
-                    .get(header.interface)
-                    .and_then(|id| tracking.see(id, &header, frame)),
-                _ => None,
-            };
-            self.held.push_back(Held { waiting, ticket });
+        let Some(tracking) = &mut self.tracking else {
+            for waiting in ready.drain(..) {
+                self.held.push(Held {
+                    waiting,
+                    ticket: None,
+                });
+            }
+            return;
+        };
+        let room = TOGETHER.min(ready.len());
+        let mut sightings = Vec::with_capacity(room);
+        let mut tickets = Vec::with_capacity(room);
+        let mut sighted = Vec::with_capacity(room);
+        for together in ready.chunks(TOGETHER) {
+            sightings.clear();
+            sighted.clear();
+            for waiting in together {
+                let sighting = self
+                    .ring
+                    .record(waiting.position)
+                    .and_then(|(header, frame)| {
+                        let id = self.ids.get(header.interface)?;
+                        Some(tracking.sighting(id, &header, frame))
+                    });
+                sighted.push(sighting.is_some());
+                sightings.extend(sighting);
+            }
+            tickets.clear();
+            tracking.see_all(&sightings, &mut tickets);
+            let mut tickets = tickets.drain(..);
+            for (waiting, sighted) in together.iter().zip(&sighted) {
+                let ticket = sighted.then(|| tickets.next()).flatten().flatten();
+                self.held.push(Held {
+                    waiting: *waiting,
+                    ticket,
+                });
+            }
         }
+        ready.clear();
         // After the packets, so that what the kernel says of one finds it.
-        if let Some(tracking) = &mut self.tracking {
-            tracking.learn_from_kernel();
-        }
+        tracking.learn_from_kernel();
     }
 
     /// Hands those packets to the outputs that were held long enough.
@@ -47,7 +75,7 @@ impl Mover {
                 }
                 self.hurried += 1;
             }
-            let Some(held) = self.held.pop_front() else {
+            let Some(held) = self.held.pop() else {
                 break;
             };
             self.write_one(held);
@@ -151,8 +179,7 @@ impl Mover {
         {
             tracking.may_have_missed(clock::monotonic());
         }
-        // In the order of time, and so nearly in that of the ring.
-        let held = self.held.iter().map(|held| held.waiting.position).min();
+        let held = self.held.oldest_position();
         let position = self.order.oldest_position().into_iter().chain(held).min();
         self.ring
             .release(position.unwrap_or_else(|| self.ring.position()));
