@@ -1,4 +1,5 @@
-//! The least ELF object that aya loads a program from: instructions, one symbol, the names.
+//! The least ELF object that an eBPF loader takes a program from: instructions, one symbol, the
+//! names.
 //!
 //! For programs of a few instructions, and for those that are made on the spot: a file of
 //! instructions written down here is less than a second object built by the eBPF compiler.

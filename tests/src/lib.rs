@@ -21,10 +21,12 @@
 //!   make of it on the wire
 //! - [`scenario`]: resets and translations that really happen, each with its label
 //! - [`ability`]: what a kernel or machine lacks that a test needs, said aloud
-//! - [`elf`]: the least object that holds a program for the kernel
+//! - [`balancer`]: an eBPF load balancer; [`elf`]: the least object that holds a program for the
+//!   kernel
 //! - [`process`], [`scratch`], [`tool`], [`wait`]: what all of these stand on
 
 pub mod ability;
+pub mod balancer;
 pub mod compare;
 pub mod elf;
 pub mod flows;

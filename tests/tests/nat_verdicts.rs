@@ -24,4 +24,5 @@ followed! {
     a_datagram_meets_nobody: translations::REFUSED_UDP;
     the_node_masquerades_echoes: translations::MASQUERADED_ECHO;
     stateless_rules_rewrite_an_address: translations::STATELESS;
+    an_ebpf_load_balancer_rewrites_the_destination: translations::BALANCED_BY_EBPF;
 }

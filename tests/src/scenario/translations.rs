@@ -7,6 +7,7 @@ use super::{
     Kept, MASKED_CLIENT, OUTSIDE_CLIENT, OUTSIDE_SERVER, POD_CLIENT, POD_SERVER, PUBLISHED,
     masqueraded, outside_with_published, pod_with_outside, published,
 };
+use crate::balancer::{self, Which};
 use crate::sockets::Connection;
 use crate::tool;
 use crate::topology::Node;
@@ -318,5 +319,41 @@ pub static STATELESS: Translation = Translation {
     kind: "snat",
     before: view(POD_CLIENT, OUTSIDE_SERVER, Node::POD_PORT, "in"),
     after: view("192.0.2.77:40000", OUTSIDE_SERVER, Node::UPLINK, "out"),
+    known_by: KnownBy::PacketsAlone,
+};
+
+/// The balancer's address, which nobody has.
+const BALANCED: &str = "192.0.2.77:8080";
+
+/// An eBPF program at the uplink gives what is for the balancer's address to the pod, another one
+/// at the pod's port gives the answers that address again.
+pub static BALANCED_BY_EBPF: Translation = Translation {
+    name: "an eBPF load balancer rewrites the destination",
+    prepare: |lab| {
+        lab.node.nft("delete table inet nat");
+        let (balanced, pod) = (([192, 0, 2, 77], 8_080), ([10, 88, 0, 2], 80));
+        balancer::rewrite_at_ingress(&lab.node, Node::UPLINK, Which::Destination, balanced, pod);
+        balancer::rewrite_at_ingress(&lab.node, Node::POD_PORT, Which::Source, pod, balanced);
+        // The answers come in from where their sender's address isn't.
+        for interface in ["all", Node::BRIDGE] {
+            lab.node
+                .sysctl(&format!("net.ipv4.conf.{interface}.rp_filter"), "0");
+        }
+        lab.outside
+            .ip(&format!("route add {MASK}/32 via {}", Node::NODE_V4));
+    },
+    happen: |lab| {
+        let mut connection = Connection::open(
+            (&lab.outside, OUTSIDE_CLIENT),
+            BALANCED,
+            (&lab.pod, POD_SERVER),
+        );
+        connection.exchange();
+        Box::new(connection)
+    },
+    proto: "tcp",
+    kind: "dnat",
+    before: view(OUTSIDE_CLIENT, BALANCED, Node::UPLINK, "in"),
+    after: view(OUTSIDE_CLIENT, POD_SERVER, Node::POD_PORT, "out"),
     known_by: KnownBy::PacketsAlone,
 };

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
+use lab::elf::{Instruction, instruction, object};
 use lab::frames::Frame;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;

@@ -9,6 +9,7 @@ use capture_user::kernel::ring::Next;
 use capture_user::kernel::{Kernel, Ring, Setup};
 use capture_user::packet::Direction;
 use capture_user::target::links::Framing;
+use lab::elf::{instruction, object};
 use lab::frames::{Flow, Frame};
 
 use crate::report::{Aim, Report, Row};
