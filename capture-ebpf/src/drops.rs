@@ -1,5 +1,8 @@
-//! The tracepoint `skb:kfree_skb`: packets that the kernel drops, of those that were recorded a
-//! moment ago. All others are told apart by one look into a table.
+//! The tracepoint `skb:kfree_skb`: TCP segments that the kernel drops, of those that were recorded
+//! a moment ago. All other packets are told apart by one look into a table.
+//!
+//! A drop explains the reset that answers what was dropped, and only segments are answered so. Told
+//! of everything, a flood of datagrams that nobody wants would push those out that explain.
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::macros::raw_tracepoint;
@@ -14,7 +17,9 @@ use crate::tuple::Headers;
 #[raw_tracepoint(tracepoint = "kfree_skb")]
 fn nodecap_dropped(context: RawTracePointContext) -> u32 {
     let skb = context.arg::<u64>(0);
-    if let Some(sighted) = identity::candidate_at(skb) {
+    if let Some(sighted) = identity::candidate_at(skb)
+        && sighted.is_segment()
+    {
         // The second one is the place in the code.
         let reason = context.arg::<u64>(2) as u32;
         let _ = tell(skb, &sighted, reason);

@@ -12,6 +12,7 @@ use core::ptr;
 
 use crate::maps::PACKETS;
 use crate::skb::Skb;
+use crate::tuple::SEGMENT;
 
 /// Nanoseconds for which a packet is known again. Between two hooks lie some ten microseconds
 /// (measured), and a queue's delay.
@@ -72,6 +73,12 @@ impl Sighted {
     #[inline(always)]
     pub fn is(&self, fingerprint: u64, now: u64) -> bool {
         self.fingerprint == fingerprint && self.is_recent(now)
+    }
+
+    /// Whether that one is a TCP segment.
+    #[inline(always)]
+    pub fn is_segment(&self) -> bool {
+        self.fingerprint & SEGMENT != 0
     }
 }
 

@@ -12,6 +12,9 @@ pub const UDP: u8 = 17;
 pub const ICMPV6: u8 = 58;
 pub const SCTP: u8 = 132;
 
+/// The bit of a fingerprint that says that the packet is a TCP segment.
+pub const SEGMENT: u64 = 1;
+
 /// One direction of a flow, as the key of a map: without padding, every byte set.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -200,9 +203,16 @@ impl Headers {
 
     /// A number made of what NAT leaves alone, and a router too: not addresses, ports, echo
     /// identifiers, checksums, TTL. Two packets have the same one if one is a copy of the other,
-    /// or hardly ever.
+    /// or hardly ever. Its lowest bit is [`SEGMENT`].
     #[inline(always)]
     pub fn fingerprint<P: Bytes>(&self, packet: &P) -> Option<u64> {
+        let print = self.print(packet)? & !SEGMENT;
+        let is_segment = self.transport.protocol == TCP && !self.transport.later_fragment;
+        Some(print | u64::from(is_segment))
+    }
+
+    #[inline(always)]
+    fn print<P: Bytes>(&self, packet: &P) -> Option<u64> {
         let Transport {
             protocol,
             offset,
