@@ -11,6 +11,7 @@
 //! - [`local`]: the node's own sockets
 //! - [`translations`]: one address becoming another
 //! - [`verdict`]: what a capture says about a scenario, against its label
+//! - [`retold`]: what is made of that capture's file afterwards
 //! - [`ordinary`]: a thousand connections that nothing is wrong with
 
 pub mod endings;
@@ -18,6 +19,7 @@ pub mod local;
 pub mod ordinary;
 pub mod proof;
 pub mod refusals;
+pub mod retold;
 pub mod strays;
 pub mod translations;
 pub mod verdict;

@@ -1,5 +1,6 @@
 //! What a capture says about a scenario, against its label.
 
+use super::retold::assert_agrees;
 use super::translations::{KnownBy, Translation, View};
 use super::{Reset, Scenario, Side};
 use crate::flows::{Ends, FlowsFile, ResetLine};
@@ -77,8 +78,8 @@ impl Witnessed {
     }
 }
 
-/// Makes the scenario happen before a capture of all interfaces and compares its verdicts with
-/// the label.
+/// Makes the scenario happen before a capture of all interfaces, compares its verdicts with the
+/// label, and then with what `explain` makes of the file.
 ///
 /// # Panics
 ///
@@ -87,6 +88,7 @@ impl Witnessed {
 pub fn assert_judged(scenario: &Scenario) {
     let witnessed = Witnessed::by(&["-i", "any"], scenario);
     assert_says(&witnessed, scenario);
+    assert_agrees(scenario.name, &witnessed);
 }
 
 /// Compares the verdicts with the label.
@@ -235,4 +237,5 @@ pub fn assert_followed(translation: &Translation) {
         }
     }
     assert!(said.resets.is_empty(), "{name}: {:#?}", said.resets);
+    assert_agrees(name, &witnessed);
 }

@@ -82,6 +82,10 @@ fn open(case: &Case<'_>, side: OriginSide) -> Finding {
         } else {
             "it refuses a connection: a closed port and a reject rule look the same".to_owned()
         }),
+        Some(_) if packets::answers_handshake(case) => clauses.push(
+            "it answers the handshake: a full backlog and a lost connection look the same"
+                .to_owned(),
+        ),
         Some(_) => clauses.push("it answers a segment of the connection".to_owned()),
         None if shape::is_active(&case.reset) => clauses.push(
             "it looks like a socket that gave up: an abort and unread data look the same"

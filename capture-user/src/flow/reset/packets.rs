@@ -159,18 +159,10 @@ fn idle_expiry(case: &Case<'_>) -> Option<Finding> {
 
 /// Without the kernel's reason: only on this node, whose setting is known.
 fn backlog_overflow(case: &Case<'_>, side: OriginSide) -> Option<Finding> {
-    let completes = answered(case).is_some_and(|segment| has(segment, ACK) && !has(segment, SYN));
-    let just_opened = matches!(case.phase, Phase::SynReceived | Phase::Established)
-        && case.from_its_start
-        && case.sender.bytes == 0
-        && !case.sender.sent_fin
-        && case.sender.acknowledged == 0
-        && case.receiver.acknowledged == 0;
     (side == OriginSide::Local
         && case.environment.abort_on_overflow == Some(true)
         && !case.environment.reasons_told
-        && completes
-        && just_opened
+        && answers_handshake(case)
         && is_bare(&case.reset)
         && is_its_own(case))
     .then(|| {
@@ -183,6 +175,18 @@ fn backlog_overflow(case: &Case<'_>, side: OriginSide) -> Option<Finding> {
             ],
         )
     })
+}
+
+/// It answers the segment that completes a handshake, or what was sent before anything was heard
+/// of the sender after it.
+pub(super) fn answers_handshake(case: &Case<'_>) -> bool {
+    answered(case).is_some_and(|segment| has(segment, ACK) && !has(segment, SYN))
+        && matches!(case.phase, Phase::SynReceived | Phase::Established)
+        && case.from_its_start
+        && case.sender.bytes == 0
+        && !case.sender.sent_fin
+        && case.sender.acknowledged == 0
+        && case.receiver.acknowledged == 0
 }
 
 fn timeout(case: &Case<'_>) -> Option<Finding> {
@@ -233,11 +237,13 @@ fn is_refusal(case: &Case<'_>) -> bool {
 }
 
 /// A segment in mid-stream met a stack that doesn't know the connection. That it is the sender's
-/// own, and not a box on the way, shows in the TTL.
+/// own, and not a box on the way, shows in the TTL. One whose stack knew the connection a moment
+/// ago has rather found its backlog full.
 fn no_connection(case: &Case<'_>) -> Option<Finding> {
     let unknown_there = answered(case).is_some_and(|segment| has(segment, ACK))
         && came_in(case)
         && is_bare(&case.reset)
+        && !answers_handshake(case)
         && case.sender.ttl == Some(case.reset.ttl)
         && !case.sender.sent_fin
         && !case.receiver.sent_fin

@@ -72,6 +72,30 @@ fn an_answer_in_mid_stream_from_nobody_knows_where_is_unknown() {
 }
 
 #[test]
+fn an_answer_to_the_handshake_is_unknown_for_a_full_backlog_looks_the_same() {
+    let answers_handshake = || {
+        known_sender().with(|s| {
+            s.answered = Some(Segment {
+                payload: 0,
+                ..data()
+            });
+            (s.sender.bytes, s.sender.acknowledged) = (0, 0);
+            (s.receiver.bytes, s.receiver.acknowledged) = (0, 0);
+        })
+    };
+    answers_handshake().is_unknown();
+    let said = answers_handshake().verdict().evidence;
+    assert!(
+        said.iter().any(|clause| clause.contains("full backlog")),
+        "{said:?}"
+    );
+    // Joined late, nothing is known of a handshake.
+    answers_handshake()
+        .with(|s| s.from_its_start = false)
+        .is(Cause::NoConnection, Confidence::Heuristic);
+}
+
+#[test]
 fn data_after_the_senders_fin_is_data_after_close() {
     after_close().is(Cause::DataAfterClose, Confidence::Packet);
 }
