@@ -64,7 +64,9 @@ impl Alone {
         let mut code = vec![incoming.encode()];
         code.extend(way.code(program).iter().map(Instruction::encode));
         let section = if at_tc { "classifier" } else { "xdp" };
+        // Nothing here refers to the kernel's types, and reading them takes longest.
         let mut ebpf = EbpfLoader::new()
+            .btf(None)
             .load(&elf::object(section, "alone", &code))
             .unwrap();
         let alone = ebpf.program_mut("alone").unwrap();

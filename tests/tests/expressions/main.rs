@@ -2,6 +2,7 @@
 //!
 //! - [`corpus`]: [`list`]ed expressions by the lab's packets
 //! - [`random`]: programs and packets that nobody would write
+//! - [`random`]: programs and packets that nobody would write
 //! - [`alone`]: an expression's code as a program of its own, in all its forms
 //!
 //! What tcpdump captures at the same interface is compared in `expressions_live.rs`.
@@ -11,3 +12,4 @@
 mod alone;
 mod corpus;
 mod list;
+mod random;
