@@ -46,6 +46,10 @@ pub const XDP_FRAGS: &str = "nodecap_xdp_frags";
 pub const EXPRESSION_ETHERNET: &str = "nodecap_expression";
 /// Function: the same for packets without a link header.
 pub const EXPRESSION_BARE: &str = "nodecap_expression_l3";
+/// Function: the same under XDP, where a packet has no fragments.
+pub const EXPRESSION_XDP: &str = "nodecap_expression_xdp";
+/// Function: the same under XDP, where it may have some.
+pub const EXPRESSION_XDP_FRAGS: &str = "nodecap_expression_xdp_frags";
 
 /// Map: the ring that [`crate::event::Event`]s go through.
 pub const EVENTS: &str = "EVENTS";

@@ -5,7 +5,7 @@
 //! itself, once, as any function that is visible from outside. Where no expression was given,
 //! nothing here is called: the verifier drops the call, and before 6.8 looks at the stand-in.
 
-use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::bindings::{__sk_buff, xdp_md};
 
 use crate::globals::EXPRESSION;
 use crate::skb::Skb;
@@ -54,6 +54,35 @@ stand_in!(
     ".text.expression_l3",
     "{matches} = {context}\n{matches} = {egress}\n{matches} = 2"
 );
+
+stand_in!(
+    nodecap_expression_xdp,
+    xdp_md,
+    ".text.expression_xdp",
+    "{matches} = {context}\n{matches} = {egress}\n{matches} = 3"
+);
+stand_in!(
+    nodecap_expression_xdp_frags,
+    xdp_md,
+    ".text.expression_xdp_frags",
+    "{matches} = {context}\n{matches} = {egress}\n{matches} = 4"
+);
+
+/// Whether the frame under XDP matches the expression, if there is one. With `FRAGMENTS` the code
+/// asks the kernel's helpers for what lies in fragments (5.18).
+#[expect(dead_code, reason = "for the XDP hook")]
+#[inline(always)]
+pub fn matches_frame<const FRAGMENTS: bool>(context: *mut xdp_md) -> bool {
+    if EXPRESSION.load() == 0 {
+        return true;
+    }
+    let matched = if FRAGMENTS {
+        nodecap_expression_xdp_frags(context, 0)
+    } else {
+        nodecap_expression_xdp(context, 0)
+    };
+    matched != 0
+}
 
 /// Whether the packet matches the expression, if there is one.
 #[inline(always)]

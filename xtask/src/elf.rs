@@ -11,7 +11,12 @@ use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, Sym
 
 /// Sections named `.text.…` that are meant to be there: places for code that user space makes.
 /// Each must keep its functions at addresses of their own, see [`Layout::complaints`].
-const EXPECTED_TEXT: [&str; 2] = [".text.expression", ".text.expression_l3"];
+const EXPECTED_TEXT: [&str; 4] = [
+    ".text.expression",
+    ".text.expression_l3",
+    ".text.expression_xdp",
+    ".text.expression_xdp_frags",
+];
 
 /// How far apart those sections are put: more than any code is long.
 const APART: u64 = 1 << 32;

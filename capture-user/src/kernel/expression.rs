@@ -17,10 +17,20 @@ use crate::filter::expression::translate::{Hook, translate};
 use crate::filter::expression::{Expression, ebpf};
 use crate::target::links::Framing;
 
-/// The functions that stand in, and for packets that start how.
-const STAND_INS: [(&str, Framing); 2] = [
-    (names::EXPRESSION_ETHERNET, Framing::Ethernet),
-    (names::EXPRESSION_BARE, Framing::Bare),
+/// The functions that stand in, for packets that start how, and under which hook.
+const STAND_INS: [(&str, Framing, Hook); 4] = [
+    (names::EXPRESSION_ETHERNET, Framing::Ethernet, Hook::Tc),
+    (names::EXPRESSION_BARE, Framing::Bare, Hook::Tc),
+    (
+        names::EXPRESSION_XDP,
+        Framing::Ethernet,
+        Hook::Xdp { fragments: false },
+    ),
+    (
+        names::EXPRESSION_XDP_FRAGS,
+        Framing::Ethernet,
+        Hook::Xdp { fragments: true },
+    ),
 ];
 
 /// What the kernel side is told of an expression: bits of `capture_common::filter`.
@@ -45,10 +55,10 @@ pub(super) fn object_for<'a>(
         return Ok(Cow::Borrowed(object));
     };
     let mut changed = object.to_vec();
-    for (function, framing) in STAND_INS {
+    for (function, framing, hook) in STAND_INS {
         let code: Vec<u8> = match expression.program(framing) {
             // It was translated once to see whether it can be.
-            Ok(program) => translate(program, Hook::Tc)
+            Ok(program) => translate(program, hook)
                 .map_err(|error| KernelError::Load(Box::new(error)))?
                 .iter()
                 .flat_map(ebpf::Instruction::encode)

@@ -50,6 +50,7 @@ fn every_name_that_both_sides_share_is_in_the_object_for_what_it_names() {
             "Map" => place == "maps",
             "Global" => place == ".rodata",
             // Code in a section that says what kind of program it is; the rest is in `.text`.
+            "Function" => place.starts_with(".text."),
             "Program" => section.kind() == SectionKind::Text && place != ".text",
             kind => panic!("{name} is a {kind}"),
         };
