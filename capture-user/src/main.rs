@@ -18,6 +18,7 @@ fn main() -> ExitCode {
             cli::capture::run(*args)
         }
         Command::Explain(args) => cli::explain::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Filter(args) => cli::filter::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Interfaces(args) => cli::interfaces::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Doctor(args) => cli::doctor::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Sweep(args) => cli::sweep::run(&args).map(|()| ExitCode::SUCCESS),

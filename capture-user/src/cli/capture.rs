@@ -7,9 +7,9 @@ use std::time::Duration;
 use capture_common::record::MAX_SNAPLEN;
 use clap::ValueEnum;
 
+use super::matching::Matching;
 use super::values;
 use crate::error::{Error, Result};
-use crate::filter::Filter;
 use crate::kernel::attach::Hook;
 use crate::packet::Direction;
 use crate::session::limits::Limits;
@@ -54,33 +54,8 @@ pub struct Args {
     )]
     direction: Way,
 
-    /// Packets from or to these addresses: CIDRs separated by commas, or @FILE with one a line
-    #[arg(long, value_name = "CIDR[,CIDR…]", help_heading = "What to capture")]
-    host: Vec<String>,
-
-    /// Packets from these addresses
-    #[arg(long, value_name = "CIDR[,CIDR…]", help_heading = "What to capture")]
-    src: Vec<String>,
-
-    /// Packets to these addresses
-    #[arg(long, value_name = "CIDR[,CIDR…]", help_heading = "What to capture")]
-    dst: Vec<String>,
-
-    /// Packets from or to these TCP, UDP or SCTP ports
-    #[arg(long, value_name = "PORT|A-B[,…]", help_heading = "What to capture")]
-    port: Vec<String>,
-
-    /// Packets from these ports
-    #[arg(long, value_name = "PORT|A-B[,…]", help_heading = "What to capture")]
-    sport: Vec<String>,
-
-    /// Packets to these ports
-    #[arg(long, value_name = "PORT|A-B[,…]", help_heading = "What to capture")]
-    dport: Vec<String>,
-
-    /// Packets of these protocols: tcp, udp, icmp, icmp6, sctp, arp or an IP protocol number
-    #[arg(long, value_name = "NAME|NUMBER[,…]", help_heading = "What to capture")]
-    proto: Vec<String>,
+    #[command(flatten)]
+    matching: Matching,
 
     /// Only what matches by itself: not the same packet or its replies beyond a translation
     #[arg(long, help_heading = "What to capture")]
@@ -146,11 +121,6 @@ pub struct Args {
     /// Exit with status 3 if any matched packet was lost
     #[arg(long, help_heading = "Resources")]
     fail_on_loss: bool,
-
-    /// What packets to capture, as tcpdump takes it (pcap-filter(7)): `tcp port 443 and host
-    /// 192.0.2.1`. Besides it, every option above must hold too
-    #[arg(value_name = "EXPRESSION", help_heading = "What to capture")]
-    expression: Vec<String>,
 }
 
 /// `--hook`.
@@ -175,6 +145,16 @@ enum Way {
     /// Both
     #[default]
     Inout,
+}
+
+/// `--hook`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum At {
+    /// TC: by TCX, or by a clsact filter where the kernel has no TCX
+    #[default]
+    Tc,
+    /// TC by a clsact filter, as where the kernel has no TCX
+    Clsact,
 }
 
 impl Args {
@@ -208,17 +188,7 @@ impl Args {
                 "--flows - wants standard output for itself: leave --print out, and write packets to a file",
             ));
         }
-        let filter = Filter {
-            hosts: values::addresses("--host", &self.host).map_err(Error::Usage)?,
-            sources: values::addresses("--src", &self.src).map_err(Error::Usage)?,
-            destinations: values::addresses("--dst", &self.dst).map_err(Error::Usage)?,
-            ports: values::list("--port", &self.port, str::parse).map_err(Error::Usage)?,
-            source_ports: values::list("--sport", &self.sport, str::parse).map_err(Error::Usage)?,
-            destination_ports: values::list("--dport", &self.dport, str::parse)
-                .map_err(Error::Usage)?,
-            protocols: values::list("--proto", &self.proto, str::parse).map_err(Error::Usage)?,
-            expression: values::expression(&self.expression)?,
-        };
+        let filter = self.matching.resolve()?;
         Ok(Plan {
             interfaces: self
                 .interface

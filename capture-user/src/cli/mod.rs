@@ -6,8 +6,10 @@
 pub mod capture;
 pub mod doctor;
 pub mod explain;
+pub mod filter;
 pub mod help;
 pub mod interfaces;
+mod matching;
 mod stdout;
 pub mod sweep;
 mod values;
@@ -40,6 +42,8 @@ pub enum Command {
     Capture(Box<capture::Args>),
     /// Explain a saved capture: its flows, resets and translations
     Explain(explain::Args),
+    /// Show what a filter becomes in the kernel, and try it on a file
+    Filter(filter::Args),
     /// Show what can be captured here
     Interfaces(interfaces::Args),
     /// Show what this kernel and these privileges allow

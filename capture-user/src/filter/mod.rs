@@ -5,11 +5,13 @@
 //!   lookup
 //! - [`ports`], [`protocols`]: how one is written, and a table for all
 //! - [`expression`]: a filter as tcpdump takes it
+//! - [`trial`]: a filter tried out on saved packets
 
 pub mod addresses;
 pub mod expression;
 pub mod ports;
 pub mod protocols;
+pub mod trial;
 
 use std::fmt::Write as _;
 

@@ -17,6 +17,17 @@ pub struct TestRun {
     pub nanoseconds: u64,
 }
 
+/// How large a program is in the kernel. What an old kernel doesn't tell is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Instructions that the verifier went through, on all ways.
+    pub verified: u32,
+    /// Bytes of eBPF that it left.
+    pub translated: u32,
+    /// Bytes of machine code.
+    pub machine_code: u32,
+}
+
 impl Kernel {
     /// Runs a program on a packet without any interface, `repeat` times. What matches is counted
     /// and recorded as if it had been seen on the interface with index 1 (loopback).
@@ -44,6 +55,27 @@ impl Kernel {
         Ok(TestRun {
             verdict: run.return_value.cast_signed(),
             nanoseconds: run.duration.as_nanos().try_into().unwrap_or(u64::MAX),
+        })
+    }
+
+    /// What became of the program for a direction and a framing.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError`], when it can't be loaded or the kernel doesn't tell.
+    pub fn program_size(
+        &mut self,
+        direction: Direction,
+        framing: Framing,
+    ) -> Result<Size, KernelError> {
+        let program = self.program(direction, framing)?;
+        let info = program
+            .info()
+            .map_err(|error| KernelError::Load(Box::new(error)))?;
+        Ok(Size {
+            verified: info.verified_instruction_count().unwrap_or(0),
+            translated: info.size_translated().unwrap_or(0),
+            machine_code: info.size_jitted(),
         })
     }
 

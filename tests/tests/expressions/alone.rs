@@ -1,7 +1,8 @@
 //! An expression's code as a program of its own: what it returns is the verdict of
 //! `BPF_PROG_TEST_RUN`.
 
-use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions, Xdp};
+use aya::programs::{ProgramType, SchedClassifier, TestRun as _, TestRunOptions, Xdp};
+use aya::sys::{BpfHelper, is_helper_supported};
 use aya::{Ebpf, EbpfLoader};
 use capture_user::filter::expression::classic::Program;
 use capture_user::filter::expression::ebpf::{Instruction, Math, R2, Value};
@@ -24,13 +25,22 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    pub(crate) const ALL: [Self; 5] = [
+    const ALL: [Self; 5] = [
         Self::Tc,
         Self::TcIndirectly,
         Self::Xdp,
         Self::XdpIndirectly,
         Self::OldXdp,
     ];
+
+    /// Those that this kernel can run.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let helpers = is_helper_supported(ProgramType::Xdp, BpfHelper::BPF_FUNC_xdp_load_bytes);
+        let fragments = helpers.unwrap();
+        Self::ALL
+            .into_iter()
+            .filter(move |way| fragments || !matches!(way, Self::Xdp | Self::XdpIndirectly))
+    }
 
     fn code(self, program: &Program) -> Vec<Instruction> {
         let fragments = Hook::Xdp { fragments: true };

@@ -109,7 +109,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
     #[test]
     fn any_program_gives_any_packet_the_same_answer(program in programs(), packets in packets()) {
-        for way in Way::ALL {
+        for way in Way::all() {
             let mut alone = Alone::load("random", &program, way);
             for packet in &packets {
                 let expected = libpcap::interpret(&program, packet);

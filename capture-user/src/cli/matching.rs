@@ -1,0 +1,64 @@
+//! What packets to match: the options and the expression that several commands take.
+
+use super::values;
+use crate::error::{Error, Result};
+use crate::filter::Filter;
+
+/// The options and the expression as they were typed.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Matching {
+    /// Packets from or to these addresses: CIDRs separated by commas, or @FILE with one a line
+    #[arg(long, value_name = "CIDR[,CIDR…]", help_heading = "What to capture")]
+    host: Vec<String>,
+
+    /// Packets from these addresses
+    #[arg(long, value_name = "CIDR[,CIDR…]", help_heading = "What to capture")]
+    src: Vec<String>,
+
+    /// Packets to these addresses
+    #[arg(long, value_name = "CIDR[,CIDR…]", help_heading = "What to capture")]
+    dst: Vec<String>,
+
+    /// Packets from or to these TCP, UDP or SCTP ports
+    #[arg(long, value_name = "PORT|A-B[,…]", help_heading = "What to capture")]
+    port: Vec<String>,
+
+    /// Packets from these ports
+    #[arg(long, value_name = "PORT|A-B[,…]", help_heading = "What to capture")]
+    sport: Vec<String>,
+
+    /// Packets to these ports
+    #[arg(long, value_name = "PORT|A-B[,…]", help_heading = "What to capture")]
+    dport: Vec<String>,
+
+    /// Packets of these protocols: tcp, udp, icmp, icmp6, sctp, arp or an IP protocol number
+    #[arg(long, value_name = "NAME|NUMBER[,…]", help_heading = "What to capture")]
+    proto: Vec<String>,
+
+    /// What packets to capture, as tcpdump takes it (pcap-filter(7)): `tcp port 443 and host
+    /// 192.0.2.1`. Besides it, every option above must hold too
+    #[arg(value_name = "EXPRESSION", help_heading = "What to capture")]
+    expression: Vec<String>,
+}
+
+impl Matching {
+    /// Resolves what was typed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Usage`], naming the option and what is wrong with it, or what is wrong with the
+    /// expression.
+    pub(super) fn resolve(&self) -> Result<Filter> {
+        Ok(Filter {
+            hosts: values::addresses("--host", &self.host).map_err(Error::Usage)?,
+            sources: values::addresses("--src", &self.src).map_err(Error::Usage)?,
+            destinations: values::addresses("--dst", &self.dst).map_err(Error::Usage)?,
+            ports: values::list("--port", &self.port, str::parse).map_err(Error::Usage)?,
+            source_ports: values::list("--sport", &self.sport, str::parse).map_err(Error::Usage)?,
+            destination_ports: values::list("--dport", &self.dport, str::parse)
+                .map_err(Error::Usage)?,
+            protocols: values::list("--proto", &self.proto, str::parse).map_err(Error::Usage)?,
+            expression: values::expression(&self.expression)?,
+        })
+    }
+}
