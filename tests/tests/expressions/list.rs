@@ -192,3 +192,11 @@ pub(crate) fn many_hosts(count: usize) -> String {
         .collect();
     hosts.join(" or ") + " or host 192.0.2.1"
 }
+
+/// Many comparisons in one expression: `many_tests(2_000)` is near the longest program there can be.
+pub(crate) fn many_tests(count: usize) -> String {
+    let tests: Vec<_> = (0..count)
+        .map(|n| format!("ether[{}] = {}", 14 + n % 50, n % 256))
+        .collect();
+    tests.join(" or ")
+}

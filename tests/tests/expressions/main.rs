@@ -1,7 +1,9 @@
 //! Filter expressions in the kernel: the same answer for each packet as libpcap's own interpreter.
 //!
 //! - [`corpus`]: [`list`]ed expressions by the lab's packets
+//! - [`programs`]: expressions in nodecap's own programs
 //! - [`random`]: programs and packets that nobody would write
+//! - [`programs`]: expressions in nodecap's own programs
 //! - [`random`]: programs and packets that nobody would write
 //! - [`alone`]: an expression's code as a program of its own, in all its forms
 //!
@@ -12,4 +14,5 @@
 mod alone;
 mod corpus;
 mod list;
+mod programs;
 mod random;
