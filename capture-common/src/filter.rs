@@ -3,7 +3,7 @@
 //! One lookup answers for several options at once: the value found for an address or a port is a
 //! set of bits, one for each option whose list it is on. A packet matches when each option that
 //! was given finds its bit where it looks for it: [`SRC`] in the source's value, [`DST`] in the
-//! destination's, [`EITHER`] in one of the two.
+//! destination's, [`EITHER`] in one of the two; and none finds the bit of what it bars.
 
 /// On the list of `--host` or `--port`: either end may be.
 pub const EITHER: u8 = 1;
@@ -11,6 +11,13 @@ pub const EITHER: u8 = 1;
 pub const SRC: u8 = 2;
 /// On the list of `--dst` or `--dport`.
 pub const DST: u8 = 4;
+
+/// On the list of what `--host` bars: neither end may be.
+pub const NOT_EITHER: u8 = 8;
+/// On the list of what `--src` bars.
+pub const NOT_SRC: u8 = 16;
+/// On the list of what `--dst` bars.
+pub const NOT_DST: u8 = 32;
 
 /// `--proto` names at least one IP protocol; which, is in the protocol table.
 pub const IP_PROTOCOLS: u8 = 1;

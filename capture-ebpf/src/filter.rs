@@ -2,7 +2,7 @@
 //! `capture_common::filter`.
 
 use aya_ebpf::maps::lpm_trie::Key;
-use capture_common::filter::{ARP, DST, EITHER, IP_PROTOCOLS, SRC};
+use capture_common::filter::{ARP, DST, EITHER, IP_PROTOCOLS, NOT_DST, NOT_EITHER, NOT_SRC, SRC};
 
 use crate::globals::{ADDRESS_OPTIONS, PORT_OPTIONS, PROTOCOL_OPTIONS};
 use crate::maps::{ADDRESSES_V4, ADDRESSES_V6, PORTS, PROTOCOLS};
@@ -87,11 +87,20 @@ fn holds(condition: bool) -> Option<()> {
     condition.then_some(())
 }
 
-/// Each option in `asked` finds its bit where it looks for it.
+/// Each option in `asked` finds its bit where it looks for it, and none that it bars.
 #[inline(always)]
 fn hit(asked: u8, source: u8, destination: u8) -> Option<()> {
-    let found = ((source | destination) & EITHER) | (source & SRC) | (destination & DST);
-    holds(found & asked == asked)
+    let wanted = asked & (EITHER | SRC | DST);
+    if wanted != 0 {
+        let found = ((source | destination) & EITHER) | (source & SRC) | (destination & DST);
+        holds(found & wanted == wanted)?;
+    }
+    if asked & (NOT_EITHER | NOT_SRC | NOT_DST) != 0 {
+        let barred =
+            ((source | destination) & NOT_EITHER) | (source & NOT_SRC) | (destination & NOT_DST);
+        holds(barred == 0)?;
+    }
+    Some(())
 }
 
 #[inline(always)]

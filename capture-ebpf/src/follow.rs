@@ -5,7 +5,7 @@
 //! known where they arrive, before they are translated back. Whoever translates, netfilter, IPVS
 //! or another eBPF program, makes no difference.
 
-use capture_common::filter::{DST, OF_A_PACKET, SRC};
+use capture_common::filter::{DST, NOT_DST, NOT_SRC, OF_A_PACKET, SRC};
 use capture_common::record::RecordFlags;
 
 use aya_ebpf::bindings::BPF_ANY;
@@ -87,7 +87,8 @@ pub fn remember<const BARE: bool>(skb: &Skb, flags: u16, time: Option<u64>) {
     let followed = flags & RecordFlags::FOLLOWED != 0;
     // A filter that looks at one end only matches a packet and not its reply. Any other one
     // matches both.
-    let one_way = (ADDRESS_OPTIONS.load() | PORT_OPTIONS.load()) & (SRC | DST) != 0;
+    let one_way =
+        (ADDRESS_OPTIONS.load() | PORT_OPTIONS.load()) & (SRC | DST | NOT_SRC | NOT_DST) != 0;
     let learns = FOLLOW.load() != 0 && by_flow() && (followed || one_way);
     let wanted = if CONNTRACK.load() != 0 || learns {
         look::KEY | look::FINGERPRINT

@@ -105,6 +105,29 @@ fn addresses_of_either_end() {
 }
 
 #[test]
+fn ranges_and_barred_addresses() {
+    assert_equivalent(&[
+        ("--dst 192.0.2.0-192.0.2.127", "dst net 192.0.2.0/25"),
+        (
+            "--host 192.0.2.0/24,!192.0.2.200",
+            "net 192.0.2.0/24 and not host 192.0.2.200",
+        ),
+        (
+            "--host !192.0.2.1,!2001:db8:1::1",
+            "(ip or ip6 or arp) and not host 192.0.2.1 and not host 2001:db8:1::1",
+        ),
+        (
+            "--src !198.51.100.0/24,!2001:db8:1::/48",
+            "(ip or ip6 or arp) and not src net 198.51.100.0/24 and not src net 2001:db8:1::/48",
+        ),
+        (
+            "--host 192.0.2.0/24 --dst !192.0.2.200",
+            "net 192.0.2.0/24 and not dst host 192.0.2.200",
+        ),
+    ]);
+}
+
+#[test]
 fn addresses_of_one_end() {
     assert_equivalent(&[
         ("--src 192.0.2.1", "src host 192.0.2.1"),

@@ -2,21 +2,22 @@
 
 use super::values;
 use crate::error::{Error, Result};
-use crate::filter::Filter;
+use crate::filter::{Barred, Filter};
 
 /// The options and the expression as they were typed.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Matching {
-    /// Packets from or to these addresses: CIDRs separated by commas, or @FILE with one a line
-    #[arg(long, value_name = "CIDR[,CIDR…]", help_heading = "What to capture")]
+    /// Packets from or to these addresses: CIDRs or ranges (A-B) separated by commas, or @FILE with
+    /// one a line. !CIDR bars addresses, whatever else is on the list
+    #[arg(long, value_name = "[!]CIDR[,…]", help_heading = "What to capture")]
     host: Vec<String>,
 
     /// Packets from these addresses
-    #[arg(long, value_name = "CIDR[,CIDR…]", help_heading = "What to capture")]
+    #[arg(long, value_name = "[!]CIDR[,…]", help_heading = "What to capture")]
     src: Vec<String>,
 
     /// Packets to these addresses
-    #[arg(long, value_name = "CIDR[,CIDR…]", help_heading = "What to capture")]
+    #[arg(long, value_name = "[!]CIDR[,…]", help_heading = "What to capture")]
     dst: Vec<String>,
 
     /// Packets from or to these TCP, UDP or SCTP ports
@@ -49,10 +50,20 @@ impl Matching {
     /// [`Error::Usage`], naming the option and what is wrong with it, or what is wrong with the
     /// expression.
     pub(super) fn resolve(&self) -> Result<Filter> {
+        let addresses =
+            |option, typed: &[String]| values::addresses(option, typed).map_err(Error::Usage);
+        let hosts = addresses("--host", &self.host)?;
+        let sources = addresses("--src", &self.src)?;
+        let destinations = addresses("--dst", &self.dst)?;
         Ok(Filter {
-            hosts: values::addresses("--host", &self.host).map_err(Error::Usage)?,
-            sources: values::addresses("--src", &self.src).map_err(Error::Usage)?,
-            destinations: values::addresses("--dst", &self.dst).map_err(Error::Usage)?,
+            hosts: hosts.wanted,
+            sources: sources.wanted,
+            destinations: destinations.wanted,
+            barred: Barred {
+                hosts: hosts.barred,
+                sources: sources.barred,
+                destinations: destinations.barred,
+            },
             ports: values::list("--port", &self.port, str::parse).map_err(Error::Usage)?,
             source_ports: values::list("--sport", &self.sport, str::parse).map_err(Error::Usage)?,
             destination_ports: values::list("--dport", &self.dport, str::parse)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::error::Error;
-use crate::filter::addresses;
+use crate::filter::addresses::{self, Entry};
 use crate::filter::expression::Expression;
 
 /// Reads a size in bytes: `1500`, `64K`, `10M`, `2G`. The letters are powers of 1,024, as with
@@ -105,33 +105,59 @@ pub(super) fn list<T>(
         .collect()
 }
 
-/// Reads address lists: CIDRs, separated by commas, and `@FILE`s with a CIDR a line.
-pub(super) fn addresses(option: &str, typed: &[String]) -> Result<Vec<IpNet>, String> {
-    let mut nets = Vec::new();
-    for part in typed.iter().flat_map(|list| list.split(',')) {
-        match part.trim().strip_prefix('@') {
-            Some(file) => addresses_in(option, Path::new(file), &mut nets)?,
-            None => nets
-                .push(addresses::parse(part.trim()).map_err(|error| format!("{option}: {error}"))?),
-        }
-    }
-    Ok(nets)
+/// An address option's list.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Addresses {
+    /// What is wanted.
+    pub(super) wanted: Vec<IpNet>,
+    /// What is barred.
+    pub(super) barred: Vec<IpNet>,
 }
 
-/// Reads a file of CIDRs, one a line; empty lines and what follows a `#` don't count.
-fn addresses_in(option: &str, file: &Path, nets: &mut Vec<IpNet>) -> Result<(), String> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| format!("{option}: can't read {}: {error}", file.display()))?;
-    let before = nets.len();
-    for (number, line) in (1..).zip(text.lines()) {
-        let cidr = line.split('#').next().unwrap_or_default().trim();
-        if !cidr.is_empty() {
-            nets.push(addresses::parse(cidr).map_err(|error| {
-                format!("{option}: {}, line {number}: {error}", file.display())
-            })?);
+impl Addresses {
+    fn add(&mut self, entry: &str) -> Result<(), String> {
+        let Entry { nets, barred } = addresses::entry(entry)?;
+        let list = if barred {
+            &mut self.barred
+        } else {
+            &mut self.wanted
+        };
+        list.extend(nets);
+        Ok(())
+    }
+
+    fn len(&self) -> usize {
+        self.wanted.len() + self.barred.len()
+    }
+}
+
+/// Reads address lists: CIDRs and ranges, separated by commas, and `@FILE`s with one a line.
+pub(super) fn addresses(option: &str, typed: &[String]) -> Result<Addresses, String> {
+    let mut list = Addresses::default();
+    for part in typed.iter().flat_map(|list| list.split(',')) {
+        match part.trim().strip_prefix('@') {
+            Some(file) => addresses_in(option, Path::new(file), &mut list)?,
+            None => list
+                .add(part.trim())
+                .map_err(|error| format!("{option}: {error}"))?,
         }
     }
-    if nets.len() == before {
+    Ok(list)
+}
+
+/// Reads a file of CIDRs and ranges, one a line; empty lines and what follows a `#` don't count.
+fn addresses_in(option: &str, file: &Path, list: &mut Addresses) -> Result<(), String> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| format!("{option}: can't read {}: {error}", file.display()))?;
+    let before = list.len();
+    for (number, line) in (1..).zip(text.lines()) {
+        let entry = line.split('#').next().unwrap_or_default().trim();
+        if !entry.is_empty() {
+            list.add(entry)
+                .map_err(|error| format!("{option}: {}, line {number}: {error}", file.display()))?;
+        }
+    }
+    if list.len() == before {
         // Taken as no filter at all it would capture everything.
         return Err(format!("{option}: {} holds no address", file.display()));
     }
@@ -187,7 +213,23 @@ mod tests {
         let expected: Vec<IpNet> = ["192.0.2.1/32", "198.51.100.0/24", "2001:db8::/32"]
             .map(|net| net.parse().unwrap())
             .into();
-        assert_eq!(addresses("--host", &[list]), Ok(expected));
+        let list = addresses("--host", &[list]).unwrap();
+        assert_eq!((list.wanted, list.barred), (expected, Vec::new()));
+    }
+
+    #[test]
+    fn a_list_may_hold_ranges_and_what_is_barred_and_the_same_twice() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(
+            file,
+            "!198.51.100.7\n192.0.2.0-192.0.2.3\r\n192.0.2.0/30 # again"
+        )
+        .unwrap();
+        let list = format!("@{},!2001:db8::/32", file.path().display());
+        let list = addresses("--dst", &[list]).unwrap();
+        let nets = |nets: &[IpNet]| nets.iter().map(IpNet::to_string).collect::<Vec<_>>();
+        assert_eq!(nets(&list.wanted), ["192.0.2.0/30", "192.0.2.0/30"]);
+        assert_eq!(nets(&list.barred), ["198.51.100.7/32", "2001:db8::/32"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv4Subnets, Ipv6Net, Ipv6Subnets};
 
 /// Reads an address or a CIDR: `192.0.2.1`, `192.0.2.0/24`, `2001:db8::/32`. Host bits behind
 /// the prefix are cut off, an IPv4 address written in IPv6 (`::ffff:192.0.2.1`) is IPv4.
@@ -32,6 +32,58 @@ pub fn parse(text: &str) -> Result<IpNet, String> {
         _ => malformed(),
     })?;
     Ok(net.trunc())
+}
+
+/// An entry of an address list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The addresses, as few prefixes as there can be.
+    pub nets: Vec<IpNet>,
+    /// Whether they are barred: `!192.0.2.0/24`.
+    pub barred: bool,
+}
+
+/// Reads an entry of a list: an address, a CIDR or a range (`192.0.2.1-192.0.2.9`), behind a `!` if
+/// it is barred.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn entry(text: &str) -> Result<Entry, String> {
+    let (barred, addresses) = match text.strip_prefix('!') {
+        Some(addresses) => (true, addresses.trim_start()),
+        None => (false, text),
+    };
+    let nets = match addresses.split_once('-') {
+        None => vec![parse(addresses)?],
+        Some((first, last)) => range(first.trim(), last.trim())?,
+    };
+    Ok(Entry { nets, barred })
+}
+
+fn range(first: &str, last: &str) -> Result<Vec<IpNet>, String> {
+    let address = |text: &str| {
+        text.parse::<IpAddr>()
+            .map(|address| address.to_canonical())
+            .map_err(|_| format!("`{text}` is not an address"))
+    };
+    let (from, to) = (address(first)?, address(last)?);
+    if from > to && from.is_ipv4() == to.is_ipv4() {
+        return Err(format!(
+            "the range `{first}-{last}` runs backwards: write {last}-{first}"
+        ));
+    }
+    match (from, to) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            Ok(Ipv4Subnets::new(from, to, 0).map(IpNet::from).collect())
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            Ok(Ipv6Subnets::new(from, to, 0).map(IpNet::from).collect())
+        }
+        _ => Err(format!(
+            "`{first}-{last}` goes from one IP version to the other"
+        )),
+    }
 }
 
 /// Prefixes of one family, each with the bits of the lists that it is on.
@@ -151,6 +203,40 @@ mod tests {
             "1.2.3.4/-1",
         ] {
             assert!(parse(bad).unwrap_err().contains('`'), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_entry_may_be_a_range_or_barred() {
+        let nets = |text: &str| {
+            let entry = entry(text).unwrap();
+            let nets: Vec<_> = entry.nets.iter().map(IpNet::to_string).collect();
+            (entry.barred, nets.join(" "))
+        };
+        assert_eq!(nets("192.0.2.1"), (false, "192.0.2.1/32".into()));
+        assert_eq!(nets("!2001:db8::/32"), (true, "2001:db8::/32".into()));
+        assert_eq!(
+            nets("192.0.2.1-192.0.2.8"),
+            (
+                false,
+                "192.0.2.1/32 192.0.2.2/31 192.0.2.4/30 192.0.2.8/32".into()
+            )
+        );
+        assert_eq!(
+            nets("! 2001:db8:: - 2001:db8::ff"),
+            (true, "2001:db8::/120".into())
+        );
+        assert_eq!(nets("0.0.0.0-255.255.255.255").1, "0.0.0.0/0");
+        assert_eq!(nets("192.0.2.1-192.0.2.1").1, "192.0.2.1/32");
+        for (bad, said) in [
+            ("192.0.2.9-192.0.2.1", "runs backwards"),
+            ("192.0.2.9-2001:db8::1", "one IP version to the other"),
+            ("192.0.2.9-", "is not an address"),
+            ("192.0.2.0/24-192.0.3.0", "`192.0.2.0/24` is not an address"),
+            ("!", "neither an address nor a CIDR"),
+            ("!!192.0.2.1", "neither an address nor a CIDR"),
+        ] {
+            assert!(entry(bad).unwrap_err().contains(said), "{bad}");
         }
     }
 

@@ -15,7 +15,7 @@ pub mod trial;
 
 use std::fmt::Write as _;
 
-use capture_common::filter::{ARP, DST, EITHER, IP_PROTOCOLS, SRC};
+use capture_common::filter::{ARP, DST, EITHER, IP_PROTOCOLS, NOT_DST, NOT_EITHER, NOT_SRC, SRC};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use expression::Expression;
@@ -44,6 +44,20 @@ pub struct Filter {
     pub protocols: Vec<Protocol>,
     /// What a packet must match besides.
     pub expression: Option<Expression>,
+    /// Addresses that the address options bar.
+    pub barred: Barred,
+}
+
+/// Addresses that no packet may have. Whoever bars some addresses and wants none by name wants all
+/// others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Barred {
+    /// By `--host`: at neither end.
+    pub hosts: Vec<IpNet>,
+    /// By `--src`: the sender's.
+    pub sources: Vec<IpNet>,
+    /// By `--dst`: the receiver's.
+    pub destinations: Vec<IpNet>,
 }
 
 /// The filter as the kernel takes it: see `capture_common::filter`.
@@ -90,6 +104,9 @@ impl Filter {
             (EITHER, &self.hosts),
             (SRC, &self.sources),
             (DST, &self.destinations),
+            (NOT_EITHER, &self.barred.hosts),
+            (NOT_SRC, &self.barred.sources),
+            (NOT_DST, &self.barred.destinations),
         ];
         let port_lists = [
             (EITHER, &self.ports),
@@ -140,7 +157,11 @@ impl Filter {
         let asks_ports = !(self.ports.is_empty()
             && self.source_ports.is_empty()
             && self.destination_ports.is_empty());
-        nets(&self.hosts, &[from, to])
+        let free = |list: &[IpNet], ends: &[&Endpoint]| list.is_empty() || !nets(list, ends);
+        free(&self.barred.hosts, &[from, to])
+            && free(&self.barred.sources, &[from])
+            && free(&self.barred.destinations, &[to])
+            && nets(&self.hosts, &[from, to])
             && nets(&self.sources, &[from])
             && nets(&self.destinations, &[to])
             && (has_ports || !asks_ports)
@@ -156,9 +177,14 @@ impl Filter {
     #[must_use]
     pub fn describe(&self) -> String {
         let mut text = String::new();
-        describe_list(&mut text, "--host", &self.hosts);
-        describe_list(&mut text, "--src", &self.sources);
-        describe_list(&mut text, "--dst", &self.destinations);
+        let barred = &self.barred;
+        describe_list(&mut text, "--host", &all(&self.hosts, &barred.hosts));
+        describe_list(&mut text, "--src", &all(&self.sources, &barred.sources));
+        describe_list(
+            &mut text,
+            "--dst",
+            &all(&self.destinations, &barred.destinations),
+        );
         describe_list(&mut text, "--port", &self.ports);
         describe_list(&mut text, "--sport", &self.source_ports);
         describe_list(&mut text, "--dport", &self.destination_ports);
@@ -171,6 +197,14 @@ impl Filter {
         }
         text
     }
+}
+
+/// An address option's list as it is typed.
+fn all(wanted: &[IpNet], barred: &[IpNet]) -> Vec<String> {
+    let wanted = wanted.iter().map(IpNet::to_string);
+    wanted
+        .chain(barred.iter().map(|net| format!("!{net}")))
+        .collect()
 }
 
 /// The bits of the lists that aren't empty.
@@ -293,6 +327,38 @@ mod tests {
             assert!(!filter(words).names(&tuple), "{words}");
         }
         assert!(!Filter::default().names(&tuple));
+    }
+
+    #[test]
+    fn a_barred_address_names_no_flow_whatever_is_wanted() {
+        let end = |text: &str| Endpoint::from(text.parse::<std::net::SocketAddr>().unwrap());
+        let tuple = Tuple {
+            source: end("192.0.2.9:40000"),
+            destination: end("198.51.100.2:80"),
+            protocol: 6,
+        };
+        let barred = |hosts: &str, sources: &str| Barred {
+            hosts: hosts.split(' ').flat_map(str::parse).collect(),
+            sources: sources.split(' ').flat_map(str::parse).collect(),
+            ..Barred::default()
+        };
+        let filter = |barred| Filter {
+            hosts: vec!["192.0.2.0/24".parse().unwrap()],
+            barred,
+            ..Filter::default()
+        };
+        assert!(filter(barred("203.0.113.0/24", "")).names(&tuple));
+        assert!(!filter(barred("192.0.2.8/29", "")).names(&tuple));
+        assert!(!filter(barred("198.51.100.2/32", "")).names(&tuple));
+        // The other direction of the flow has the other sender.
+        assert!(filter(barred("", "192.0.2.9/32")).names(&tuple));
+        let tables = filter(barred("192.0.2.8/29", "192.0.2.0/25")).tables();
+        assert_eq!(tables.address_options, EITHER | NOT_EITHER | NOT_SRC);
+        let bits: Vec<_> = tables.addresses_v4.iter().map(|(_, bits)| *bits).collect();
+        assert_eq!(
+            bits,
+            [EITHER, EITHER | NOT_SRC, EITHER | NOT_EITHER | NOT_SRC]
+        );
     }
 
     #[test]

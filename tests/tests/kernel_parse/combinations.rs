@@ -47,6 +47,26 @@ fn assert_all_frames_match_as_documented(address_sets: [usize; 4]) {
 }
 
 #[test]
+fn barred_addresses_match_as_documented_beside_wanted_ones() {
+    let mut frames = corpus::everything();
+    frames.retain(|frame| test_run_takes(frame));
+    for options in [
+        "--host !192.0.2.1,!2001:db8:1::/64",
+        "--host 192.0.2.0/24,!192.0.2.200,2001:db8::/32,!2001:db8:2::/48",
+        "--src !192.0.2.0/24,!2001:db8::/33",
+        "--dst 192.0.0.0/8,!192.0.2.200 --src !198.51.100.0/24 --port 80,443",
+        "--host 192.0.2.1 --dst !192.0.2.1,!::/0 --proto tcp,arp",
+    ] {
+        let mut bench = Bench::load(options);
+        for frame in &frames {
+            if let Err(error) = bench.try_show(frame) {
+                panic!("`{options}`: {error}");
+            }
+        }
+    }
+}
+
+#[test]
 fn port_and_protocol_options_without_dst_match_as_documented() {
     assert_all_frames_match_as_documented([0b000, 0b001, 0b010, 0b011]);
 }

@@ -2,6 +2,7 @@
 //! of offsets, over the lists as they were typed instead of the kernel's tables.
 //!
 //! - Options of different names must all hold; within one, any entry will do.
+//! - Of what is barred nothing may be there; where no address is, nothing says that it isn't.
 //! - Addresses are those of the outermost IPv4, IPv6 or ARP header.
 //! - Ports are TCP's, UDP's and SCTP's, behind IPv4 options and IPv6 extension headers, and not
 //!   in a fragment other than the first.
@@ -41,6 +42,9 @@ pub(crate) struct Wanted {
     host: Vec<IpNet>,
     src: Vec<IpNet>,
     dst: Vec<IpNet>,
+    no_host: Vec<IpNet>,
+    no_src: Vec<IpNet>,
+    no_dst: Vec<IpNet>,
     port: Vec<RangeInclusive<u16>>,
     sport: Vec<RangeInclusive<u16>>,
     dport: Vec<RangeInclusive<u16>>,
@@ -58,6 +62,21 @@ pub(crate) fn options(text: &str) -> (Filter, Wanted) {
     while let (Some(option), Some(list)) = (words.next(), words.next()) {
         for entry in list.split(',') {
             match option {
+                "--host" if entry.starts_with('!') => both(
+                    &mut filter.barred.hosts,
+                    &mut wanted.no_host,
+                    address(&entry[1..]),
+                ),
+                "--src" if entry.starts_with('!') => both(
+                    &mut filter.barred.sources,
+                    &mut wanted.no_src,
+                    address(&entry[1..]),
+                ),
+                "--dst" if entry.starts_with('!') => both(
+                    &mut filter.barred.destinations,
+                    &mut wanted.no_dst,
+                    address(&entry[1..]),
+                ),
                 "--host" => both(&mut filter.hosts, &mut wanted.host, address(entry)),
                 "--src" => both(&mut filter.sources, &mut wanted.src, address(entry)),
                 "--dst" => both(&mut filter.destinations, &mut wanted.dst, address(entry)),
@@ -117,6 +136,9 @@ impl Wanted {
             host,
             src,
             dst,
+            no_host,
+            no_src,
+            no_dst,
             port,
             sport,
             dport,
@@ -134,6 +156,11 @@ impl Wanted {
             list.is_empty() || headers.ports.is_some_and(|(from, to)| sees(from, to))
         };
         addresses(host, &|from, to| among(host, from) || among(host, to))
+            && addresses(no_host, &|from, to| {
+                !among(no_host, from) && !among(no_host, to)
+            })
+            && addresses(no_src, &|from, _| !among(no_src, from))
+            && addresses(no_dst, &|_, to| !among(no_dst, to))
             && addresses(src, &|from, _| among(src, from))
             && addresses(dst, &|_, to| among(dst, to))
             && ports(port, &|from, to| within(port, from) || within(port, to))
