@@ -147,16 +147,6 @@ enum Way {
     Inout,
 }
 
-/// `--hook`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum At {
-    /// TC: by TCX, or by a clsact filter where the kernel has no TCX
-    #[default]
-    Tc,
-    /// TC by a clsact filter, as where the kernel has no TCX
-    Clsact,
-}
-
 impl Args {
     /// How often `-v` was given.
     #[must_use]
