@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::kernel::attach::Hook;
 use crate::packet::Direction;
 use crate::session::limits::Limits;
-use crate::session::plan::Plan;
+use crate::session::plan::{Plan, Rotate};
 use crate::session::{self, Outcome};
 use crate::target::select::Pattern;
 
@@ -80,6 +80,19 @@ pub struct Args {
     /// Write a pcapng file; - is standard output
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     write: Option<PathBuf>,
+
+    /// Begin another file before one exceeds BYTES. Files are numbered: x.pcapng becomes
+    /// x.00001.pcapng and so on, behind those that are there; a % in FILE is strftime's
+    #[arg(short = 'C', long, value_name = "BYTES", value_parser = values::positive_size, requires = "write", help_heading = "Output")]
+    rotate_size: Option<u64>,
+
+    /// Begin another file every TIME, also when no packet comes
+    #[arg(short = 'G', long, value_name = "TIME", value_parser = values::duration, requires = "write", help_heading = "Output")]
+    rotate_interval: Option<Duration>,
+
+    /// Keep N files: the oldest is removed, also what an earlier capture left of that name
+    #[arg(short = 'W', long, value_name = "N", value_parser = values::files, help_heading = "Output")]
+    rotate_files: Option<usize>,
 
     /// Write flows, resets and translations, one JSON object a line; - is standard output
     #[arg(
@@ -178,6 +191,7 @@ impl Args {
                 "--flows - wants standard output for itself: leave --print out, and write packets to a file",
             ));
         }
+        let rotate = self.rotate()?;
         let filter = self.matching.resolve()?;
         Ok(Plan {
             interfaces: self
@@ -210,6 +224,7 @@ impl Args {
             },
             print: self.print || (self.write.is_none() && self.flows.is_none() && !self.quiet),
             write: self.write,
+            rotate,
             flows: self.flows,
             track: !self.no_track,
             follow: !self.no_follow && !self.no_track,
@@ -219,6 +234,33 @@ impl Args {
             ring_bytes: ring_bytes(self.ring_size)?,
             fail_on_loss: self.fail_on_loss,
         })
+    }
+}
+
+impl Args {
+    /// When another file begins, if ever.
+    fn rotate(&self) -> Result<Option<Rotate>> {
+        if self.rotate_size.is_none() && self.rotate_interval.is_none() {
+            return match self.rotate_files {
+                None => Ok(None),
+                Some(_) => Err(Error::usage(
+                    "--rotate-files says how many files to keep, and there is but one: add --rotate-size or --rotate-interval",
+                )),
+            };
+        }
+        let regular = |path: &PathBuf| {
+            path != "-" && path.metadata().map_or(true, |it| it.file_type().is_file())
+        };
+        if !self.write.as_ref().is_some_and(regular) {
+            return Err(Error::usage(
+                "--rotate-size and --rotate-interval want files: name one with -w, not standard output, a pipe or a device",
+            ));
+        }
+        Ok(Some(Rotate {
+            size: self.rotate_size,
+            interval: self.rotate_interval,
+            files: self.rotate_files,
+        }))
     }
 }
 

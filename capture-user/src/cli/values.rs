@@ -50,6 +50,15 @@ pub(super) fn positive(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Reads how many files to keep.
+pub(super) fn files(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("0 files leave none to write to: leave the option out to keep all".to_owned()),
+        Ok(files) => Ok(files),
+        Err(_) => Err(format!("`{text}` is not a number of files")),
+    }
+}
+
 /// Reads how many flows to remember.
 pub(super) fn flows(text: &str) -> Result<usize, String> {
     match text.parse() {

@@ -54,17 +54,25 @@ impl Gate {
     ///
     /// The limit that it would go past.
     pub fn admit(&mut self, stamp: u64, size: impl FnOnce() -> u64) -> Result<(), Limit> {
-        if let (Some(deadline), Some(duration)) = (self.deadline, self.limits.duration)
-            && stamp > deadline
-        {
-            return Err(Limit::Duration(duration));
-        }
+        self.in_time(stamp)?;
         self.fits(size)?;
         if let Some(met) = self.met() {
             return Err(met);
         }
         self.passed += 1;
         Ok(())
+    }
+
+    /// Whether a packet that was stamped then is in time.
+    ///
+    /// # Errors
+    ///
+    /// The limit, if it isn't.
+    pub fn in_time(&self, stamp: u64) -> Result<(), Limit> {
+        match (self.deadline, self.limits.duration) {
+            (Some(deadline), Some(duration)) if stamp > deadline => Err(Limit::Duration(duration)),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the output may become so long.

@@ -8,10 +8,12 @@
 //! - `tracking`: the flow core, driven by the mover; `summary`: what it found, for people
 //! - [`clock`], [`frame`], `interface`: a record's stamp, bytes and index as a file tells them
 //! - [`ledger`]: every packet accounted for; [`progress`], `status`: what is shown meanwhile
+//! - `about`: what every file says of the capture
 //! - `start`: from a plan to everything attached and open; `attached`: the kernel side of it,
 //!   `attachment`: what is said of how that is done, `evidence`: what else is listened to,
 //!   `completeness`: whether nothing is missed
 
+mod about;
 mod attached;
 mod attachment;
 pub mod clock;
@@ -140,6 +142,8 @@ impl Session {
             tokio::select! {
                 signal = self.signals.next() => match signal {
                     Signal::Stop(name) => return Some(StopReason::Signal(name)),
+                    Signal::HangUp if self.plan.rotate.is_some() => self.command(Command::Rotate),
+                    Signal::HangUp => return Some(StopReason::Signal("HUP")),
                     Signal::Counts => self.status.say(self.counts().trim_end()),
                     Signal::Flush => self.command(Command::Flush),
                 },
@@ -150,6 +154,7 @@ impl Session {
                 event = self.events.recv() => match event {
                     // Why, the mover knows.
                     Some(Event::Enough) | None => return None,
+                    Some(Event::Note(note)) => self.status.say(&format!("nodecap: {note}")),
                     Some(Event::ClockStep(step)) => self.status.say(&format!(
                         "nodecap: the system clock was set {} by {}; time stamps follow it",
                         if step.forward { "ahead" } else { "back" },
@@ -238,6 +243,7 @@ impl Session {
                 if !self.attached.forget(index) {
                     return false;
                 }
+                self.command(Command::InterfaceGone(index));
                 let left = self.attached.live();
                 let more = match left {
                     0 if self.selection.takes_later() => "none left, waiting for one to appear",
@@ -304,8 +310,9 @@ impl Session {
             self.command(Command::Stop(reason));
             loop {
                 tokio::select! {
-                    event = self.events.recv() => if matches!(event, Some(Event::Enough) | None) {
-                        break;
+                    event = self.events.recv() => match event {
+                        Some(Event::Enough) | None => break,
+                        Some(event) => self.pass_on(&event),
                     },
                     signal = self.signals.next() => self.hurry(signal)?,
                     () = &mut patience, if !asked => {
@@ -322,6 +329,7 @@ impl Session {
         let moved = loop {
             tokio::select! {
                 moved = &mut self.moved => break moved,
+                Some(event) = self.events.recv() => self.pass_on(&event),
                 signal = self.signals.next() => self.hurry(signal)?,
                 () = &mut patience, if !asked => {
                     asked = true;
@@ -332,11 +340,21 @@ impl Session {
         let moved = moved.map_err(|_| {
             Error::failure("the thread that moves packets has failed: please report this")
         })?;
+        while let Ok(event) = self.events.try_recv() {
+            self.pass_on(&event);
+        }
         self.tick();
         self.status.clear();
         let outcome = self.report(moved);
         self.attached.detach_all();
         Ok(outcome)
+    }
+
+    /// Tells what the user should know, also while it is ending.
+    fn pass_on(&self, event: &Event) {
+        if let Event::Note(note) = event {
+            self.status.say(&format!("nodecap: {note}"));
+        }
     }
 
     /// A disk that is slow, or a pipe that nobody reads, keeps it from ending.
@@ -354,7 +372,7 @@ impl Session {
                     "stopped at once by a signal while ending: what had not been written is lost",
                 ))
             }
-            Signal::Counts | Signal::Flush => Ok(()),
+            Signal::HangUp | Signal::Counts | Signal::Flush => Ok(()),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a capture will do: resolved from what was typed, complete and consistent.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::limits::Limits;
 use crate::filter::Filter;
@@ -25,6 +26,8 @@ pub struct Plan {
     pub limits: Limits,
     /// The capture file; `-` is standard output.
     pub write: Option<PathBuf>,
+    /// When another capture file begins; `None`: there is one only.
+    pub rotate: Option<Rotate>,
     /// The flows file; `-` is standard output.
     pub flows: Option<PathBuf>,
     /// Whether flows, translations and resets are told.
@@ -45,6 +48,17 @@ pub struct Plan {
     pub fail_on_loss: bool,
 }
 
+/// When another file begins, and what becomes of the old ones. A hang-up begins one too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rotate {
+    /// Before a file exceeds so many bytes.
+    pub size: Option<u64>,
+    /// After so long.
+    pub interval: Option<Duration>,
+    /// How many files there are at the most; the oldest go.
+    pub files: Option<usize>,
+}
+
 #[cfg(test)]
 impl Plan {
     /// A capture of everything, without limits, to a file.
@@ -57,6 +71,7 @@ impl Plan {
             snaplen: capture_common::record::MAX_SNAPLEN,
             limits: Limits::default(),
             write: Some(PathBuf::from("example.pcapng")),
+            rotate: None,
             flows: None,
             track: true,
             follow: true,

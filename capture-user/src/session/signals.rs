@@ -7,8 +7,10 @@ use crate::error::{Error, Result};
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signal {
-    /// INT, TERM, HUP: end cleanly. The signal's name.
+    /// INT, TERM: end cleanly. The signal's name.
     Stop(&'static str),
+    /// HUP: begin another file, or end cleanly where there is one only.
+    HangUp,
     /// USR1: print the count lines.
     Counts,
     /// USR2: flush the file.
@@ -47,7 +49,7 @@ impl Signals {
     pub(super) async fn stop_asked(&mut self) -> bool {
         loop {
             match tokio::time::timeout(std::time::Duration::ZERO, self.next()).await {
-                Ok(Signal::Stop(_)) => return true,
+                Ok(Signal::Stop(_) | Signal::HangUp) => return true,
                 Ok(Signal::Counts | Signal::Flush) => {}
                 Err(_) => return false,
             }
@@ -59,7 +61,7 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => Signal::Stop("INT"),
             _ = self.terminate.recv() => Signal::Stop("TERM"),
-            _ = self.hang_up.recv() => Signal::Stop("HUP"),
+            _ = self.hang_up.recv() => Signal::HangUp,
             _ = self.user1.recv() => Signal::Counts,
             _ = self.user2.recv() => Signal::Flush,
         }

@@ -1,5 +1,6 @@
 //! From a plan to everything attached and open, or to nothing at all.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
 
@@ -7,6 +8,7 @@ use jiff::tz::TimeZone;
 use tokio::sync::{mpsc as async_mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::about::About;
 use super::attached::Attached;
 use super::attachment::Attachments;
 use super::clock::{self, Offset};
@@ -14,8 +16,9 @@ use super::completeness::Completeness;
 use super::frame::Link as LinkHeader;
 use super::interface::Interface;
 use super::limits::Gate;
-use super::mover::{Mover, Parts};
+use super::mover::{Event, Mover, Parts};
 use super::outputs::Outputs;
+use super::outputs::file::{Begun, CaptureFile, Common};
 use super::plan::Plan;
 use super::progress::Progress;
 use super::signals::Signals;
@@ -29,12 +32,13 @@ use crate::kernel::attach::Hook;
 use crate::kernel::log::LogLevel;
 use crate::kernel::tracepoints::Told;
 use crate::kernel::{Kernel, Setup};
+use crate::sink::files::Files;
+use crate::sink::files::names::Names;
+use crate::sink::files::series::Series;
 use crate::sink::flows::OpenedFlows;
 use crate::sink::lines::Lines;
-use crate::sink::output::Opened;
-use crate::sink::pcapng::{
-    Frames, InterfaceDescription, LinkType, PcapngFile, Section, minimum_len,
-};
+use crate::sink::output::{Opened, Spool};
+use crate::sink::pcapng::{Frames, LinkType, PcapngFile};
 use crate::sink::text::{self, Printer};
 use crate::target::links::{Framing, Link};
 use crate::target::name::printable;
@@ -45,7 +49,11 @@ use crate::target::watch::Watch;
 /// wasn't there or changed that was.
 pub(super) async fn start(plan: Plan) -> Result<Session> {
     // First, since a FIFO makes us wait for its reader, and signals must still end us then.
-    let opened = plan.write.as_ref().map(Opened::open).transpose()?;
+    let destination = plan
+        .write
+        .as_deref()
+        .map(|path| Destination::open(&plan, path))
+        .transpose()?;
     let flows = plan.flows.as_deref().map(OpenedFlows::open).transpose()?;
     let mut signals = Signals::catch()?;
     let status = Status::new(&plan);
@@ -65,13 +73,17 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
         },
         plan.snaplen,
     );
-    let filter = plan.filter.describe();
+    let common = Common {
+        about,
+        frames,
+        filter: plan.filter.describe(),
+    };
     let interfaces: Vec<_> = selection
         .links
         .iter()
         .map(|link| Interface::new(link, role(link)))
         .collect();
-    refuse_too_small_a_size(&plan, &about, frames, &interfaces, &filter)?;
+    refuse_too_small_a_size(&plan, &common, &interfaces)?;
 
     let knows = plan.track && evidence::may_know(&mut notes);
     let mut kernel = Kernel::load(&Setup {
@@ -123,8 +135,10 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
     }
     notes.extend(attachments.notes(plan.hook));
 
-    let file = match opened {
-        Some(opened) => Some(begin(opened, &about, frames, &interfaces, &filter)?),
+    let (commands, orders) = mpsc::channel();
+    let (tell, told_to) = async_mpsc::unbounded_channel();
+    let file = match destination {
+        Some(destination) => Some(destination.begin(&plan, common, &interfaces, offset, &tell)?),
         None => None,
     };
     let lines = if plan.print {
@@ -135,7 +149,6 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
     let outputs = Outputs {
         file,
         lines,
-        filter,
         counted: vec![0; interfaces.len()],
     };
 
@@ -150,8 +163,6 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
     };
 
     let progress = Arc::new(Progress::default());
-    let (commands, orders) = mpsc::channel();
-    let (tell, events) = async_mpsc::unbounded_channel();
     let (done, moved) = oneshot::channel();
     let names: Vec<_> = interfaces
         .iter()
@@ -181,7 +192,7 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
             // A session that is gone doesn't ask.
             let _ = done.send(mover.run());
         })
-        .map_err(|error| Error::failure(format!("can't start a thread: {error}")))?;
+        .map_err(no_thread)?;
     for note in &notes {
         status.say(&format!("nodecap: {note}"));
     }
@@ -199,7 +210,7 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
         conntrack,
         signals,
         commands,
-        events,
+        events: told_to,
         moved,
         progress,
         status,
@@ -246,89 +257,99 @@ fn printer(plan: &Plan, header: LinkHeader) -> Printer {
     })
 }
 
-/// What the section header says of the capture.
-struct About {
-    hardware: String,
-    os: String,
-    comment: String,
-}
-
-impl About {
-    fn this_capture(plan: &Plan, offset: Offset) -> Self {
-        let name = rustix::system::uname();
-        let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
-        // Enough to tell captures of one host apart: when it began, and by which process.
-        let id = format!(
-            "{:x}-{:x}",
-            clock::monotonic().wrapping_add_signed(offset.nanoseconds),
-            std::process::id()
-        );
-        let follow = if plan.filter.is_empty() {
-            ""
-        } else {
-            ", filtered"
-        };
-        Self {
-            hardware: text(name.machine()),
-            os: format!("{} {}", text(name.sysname()), text(name.release())),
-            comment: format!(
-                "Capture {id} on {host}{follow}; time stamps are within {error} ns of the system clock [nodecap capture={id} host={host} clock_error_ns={error}]",
-                host = text(name.nodename()),
-                error = offset.error,
-            ),
-        }
-    }
-
-    fn section(&self) -> Section<'_> {
-        Section {
-            hardware: Some(&self.hardware),
-            os: Some(&self.os),
-            comment: Some(&self.comment),
-            ..Section::default()
-        }
-    }
-}
-
-fn begin(
+/// Where the capture file goes, open and untouched.
+struct Destination {
     opened: Opened,
-    about: &About,
-    frames: Frames,
-    interfaces: &[Interface],
-    filter: &str,
-) -> Result<PcapngFile> {
-    let descriptions = describe(interfaces, filter);
-    Ok(PcapngFile::begin(
-        opened,
-        &about.section(),
-        frames,
-        &descriptions,
-    )?)
+    /// Where it is, unless that is standard output.
+    path: Option<PathBuf>,
+    series: Option<Series>,
 }
 
-fn describe<'a>(interfaces: &'a [Interface], filter: &'a str) -> Vec<InterfaceDescription<'a>> {
-    interfaces
-        .iter()
-        .map(|interface| interface.describe(filter))
-        .collect()
+impl Destination {
+    fn open(plan: &Plan, path: &Path) -> Result<Self> {
+        let Some(rotate) = &plan.rotate else {
+            return Ok(Self {
+                opened: Opened::open(path)?,
+                path: (path.as_os_str() != "-").then(|| path.to_owned()),
+                series: None,
+            });
+        };
+        let names = Names::new(path, rotate.size.is_some(), TimeZone::system())
+            .map_err(|error| Error::usage(error.to_string()))?;
+        let mut series = Series::new(names, rotate.files);
+        let now = clock::monotonic().wrapping_add_signed(Offset::measure().nanoseconds);
+        let path = series.next_path(now);
+        Ok(Self {
+            opened: Opened::open(&path)?,
+            path: Some(path),
+            series: Some(series),
+        })
+    }
+
+    fn begin(
+        self,
+        plan: &Plan,
+        common: Common,
+        interfaces: &[Interface],
+        offset: Offset,
+        tell: &async_mpsc::UnboundedSender<Event>,
+    ) -> Result<CaptureFile> {
+        let (composer, header) = common
+            .compose(interfaces.iter())
+            .map_err(|error| Error::failure(error.to_string()))?;
+        let file = PcapngFile::begin(self.opened, &header)?;
+        let stream = file.is_stream();
+        let tell = tell.clone();
+        let say = Box::new(move |note| {
+            // A session that is gone doesn't ask.
+            let _ = tell.send(Event::Note(note));
+        });
+        let mut series = self.series;
+        for note in series.iter_mut().flat_map(Series::make_room) {
+            say(note);
+        }
+        let members = (0..).take(interfaces.len()).collect();
+        let files = Files::new(file, self.path, members, series, say);
+        let now = clock::monotonic();
+        Ok(CaptureFile::new(Begun {
+            common,
+            composer,
+            spool: Spool::start("writer", files).map_err(no_thread)?,
+            stream,
+            interfaces,
+            rotate: plan.rotate,
+            now: (now, now.wrapping_add_signed(offset.nanoseconds)),
+        }))
+    }
+}
+
+fn no_thread(error: std::io::Error) -> Error {
+    Error::failure(format!("can't start a thread: {error}"))
 }
 
 /// A file has a header and statistics: below their size no limit can be kept.
-fn refuse_too_small_a_size(
-    plan: &Plan,
-    about: &About,
-    frames: Frames,
-    interfaces: &[Interface],
-    filter: &str,
-) -> Result<()> {
-    let (Some(size), Some(_)) = (plan.limits.size, &plan.write) else {
+fn refuse_too_small_a_size(plan: &Plan, common: &Common, interfaces: &[Interface]) -> Result<()> {
+    if plan.write.is_none() {
         return Ok(());
-    };
-    let least = minimum_len(&about.section(), frames, &describe(interfaces, filter))
+    }
+    let (composer, _) = common
+        .compose(interfaces.iter())
         .map_err(|error| Error::failure(error.to_string()))?;
-    if size < least {
-        return Err(Error::usage(format!(
-            "--size {size}: an empty capture file of these interfaces takes {least} bytes: allow more"
-        )));
+    let least = composer.finished_len();
+    let rotate_size = plan.rotate.and_then(|rotate| rotate.size);
+    for (option, size) in [("--size", plan.limits.size), ("--rotate-size", rotate_size)] {
+        if let Some(size) = size
+            && size < least
+        {
+            return Err(Error::usage(format!(
+                "{option} {size}: an empty capture file of these interfaces takes {least} bytes: allow more{}",
+                if option == "--rotate-size" {
+                    " (bytes, or with K, M, G: 10M for tcpdump's -C 10)"
+                } else {
+                    ""
+                }
+            )));
+        }
     }
     Ok(())
 }

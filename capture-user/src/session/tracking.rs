@@ -134,12 +134,20 @@ impl Tracking {
     pub(super) fn finish(&mut self, now: u64, clock: &Clock) -> Result<Summary, OutputError> {
         self.tracker.finish(now);
         self.tell(clock)?;
+        if let Some(flows) = self.flows.take() {
+            flows.finish()?;
+        }
         Ok(self.tracker.summary())
     }
 
     /// What came of it so far.
     pub(super) fn summary(&self) -> Summary {
         self.tracker.summary()
+    }
+
+    /// Whether the flows file takes more at once.
+    pub(super) fn has_room(&self) -> bool {
+        self.flows.as_ref().is_none_or(FlowsFile::has_room)
     }
 
     /// Writes out what waits in the flows file.

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::output::{Descriptor, Opened, Output, OutputError};
+use super::output::{Descriptor, Opened, Output, OutputError, Plain, Spool};
 
 /// Writes lines as they come.
 pub struct FlowsFile {
-    output: Output<Descriptor>,
+    output: Spool<Plain<Descriptor>>,
 }
 
 /// A flows file that is open and untouched.
@@ -31,8 +31,9 @@ impl OpenedFlows {
         let (descriptor, started) = self.0.start()?;
         let name = started.name().to_owned();
         started.keep();
+        let output = Plain::new(Output::new(name, descriptor, super::whole_lines));
         Ok(FlowsFile {
-            output: Output::new(name, descriptor, super::whole_lines),
+            output: Spool::start("flows", output).map_err(|_| OutputError::Abandoned)?,
         })
     }
 }
@@ -47,15 +48,35 @@ impl FlowsFile {
         self.output.append(|out| {
             out.extend_from_slice(json.as_bytes());
             out.push(b'\n');
-        })
+        });
+        self.output.check()
     }
 
-    /// Writes what waits.
+    /// Whether more can be taken without it piling up.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.output.has_room()
+    }
+
+    /// Writes what waits, unless it is still busy writing.
     ///
     /// # Errors
     ///
     /// As [`FlowsFile::line`].
     pub fn flush(&mut self) -> Result<(), OutputError> {
-        self.output.flush()
+        self.output.relay();
+        self.output.check()
+    }
+
+    /// Writes all that waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`FlowsFile::line`].
+    pub fn finish(self) -> Result<(), OutputError> {
+        match self.output.finish() {
+            Some(plain) => plain.failure().cloned().map_or(Ok(()), Err),
+            None => Err(OutputError::Abandoned),
+        }
     }
 }

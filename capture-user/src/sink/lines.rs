@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::output::{Descriptor, Opened, Output, OutputError};
+use super::output::{Background as _, Descriptor, Opened, Output, OutputError, Plain, Spool};
 use super::text::Printer;
 use crate::flow::tracker::Annotations;
 use crate::packet::{InterfaceId, Packet};
@@ -10,14 +10,44 @@ use crate::packet::{InterfaceId, Packet};
 /// Prints packets to standard output.
 pub struct Lines {
     printer: Printer,
-    output: Output<Descriptor>,
+    output: Spool<Plain<Descriptor>>,
     /// The packet that is being decided on.
     prepared: Vec<u8>,
     prepared_for: InterfaceId,
-    /// Packets in the buffer: where each one's text ends in the output, and its interface.
+    tally: Tally,
+}
+
+/// Which packets standard output has.
+#[derive(Debug, Default)]
+struct Tally {
+    /// Packets that it hasn't taken yet: where each one's text ends, and its interface.
     waiting: VecDeque<(u64, InterfaceId)>,
     /// Written and lost, by interface.
     counts: Vec<(u64, u64)>,
+}
+
+impl Tally {
+    /// It has that many bytes.
+    fn delivered(&mut self, bytes: u64) {
+        while let Some((_, interface)) = self.waiting.pop_front_if(|(end, _)| *end <= bytes) {
+            self.of(interface).0 += 1;
+        }
+    }
+
+    /// It takes no more.
+    fn lost(&mut self) {
+        while let Some((_, interface)) = self.waiting.pop_front() {
+            self.of(interface).1 += 1;
+        }
+    }
+
+    fn of(&mut self, interface: InterfaceId) -> &mut (u64, u64) {
+        let id = interface as usize;
+        if self.counts.len() <= id {
+            self.counts.resize(id + 1, (0, 0));
+        }
+        &mut self.counts[id]
+    }
 }
 
 impl Lines {
@@ -29,13 +59,13 @@ impl Lines {
     pub fn open(printer: Printer) -> Result<Self, OutputError> {
         let (descriptor, started) = Opened::open("-")?.start()?;
         let name = started.name().to_owned();
+        let output = Plain::new(Output::new(name, descriptor, super::whole_lines));
         Ok(Self {
             printer,
-            output: Output::new(name, descriptor, super::whole_lines),
+            output: Spool::start("lines", output).map_err(|_| OutputError::Abandoned)?,
             prepared: Vec::new(),
             prepared_for: 0,
-            waiting: VecDeque::new(),
-            counts: Vec::new(),
+            tally: Tally::default(),
         })
     }
 
@@ -66,50 +96,49 @@ impl Lines {
         self.output.len()
     }
 
+    /// Whether more can be taken without it piling up.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.output.has_room()
+    }
+
     /// Appends the prepared text.
     ///
     /// # Errors
     ///
     /// When standard output takes no more; what it hadn't taken yet is lost.
     pub fn append(&mut self) -> Result<(), OutputError> {
-        self.waiting.push_back((self.would_be(), self.prepared_for));
+        self.tally
+            .waiting
+            .push_back((self.would_be(), self.prepared_for));
         let text = &self.prepared;
-        let appended = self.output.append(|out| out.extend_from_slice(text));
-        if appended.is_err() {
-            self.settle();
-        }
-        appended
+        self.output.append(|out| out.extend_from_slice(text));
+        self.output.check()
     }
 
-    /// Writes what waits.
+    /// Writes what waits, unless it is still busy writing.
     ///
     /// # Errors
     ///
     /// As [`Lines::append`].
     pub fn flush(&mut self) -> Result<(), OutputError> {
-        let flushed = self.output.flush();
-        self.settle();
-        flushed
+        self.output.relay();
+        self.tally.delivered(self.output.delivered());
+        self.output.check()
     }
 
-    /// Packets written and lost, by interface. Complete after a flush.
-    pub fn counts(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.counts.iter().copied()
-    }
-
-    /// Nothing waits any more: what the output has is written, the rest is lost.
-    fn settle(&mut self) {
-        let delivered = self.output.len();
-        for (end, interface) in self.waiting.drain(..) {
-            let id = interface as usize;
-            if self.counts.len() <= id {
-                self.counts.resize(id + 1, (0, 0));
-            }
-            if end <= delivered {
-                self.counts[id].0 += 1;
-            } else {
-                self.counts[id].1 += 1;
-            }
-        }
+    /// Writes all that waits, and gives the packets written and lost, by interface.
+    pub fn finish(self) -> (Vec<(u64, u64)>, Result<(), OutputError>) {
+        let mut tally = self.tally;
+        let (delivered, result) = match self.output.finish() {
+            Some(plain) => (
+                plain.delivered(),
+                plain.failure().cloned().map_or(Ok(()), Err),
+            ),
+            None => (0, Err(OutputError::Abandoned)),
+        };
+        tally.delivered(delivered);
+        tally.lost();
+        (tally.counts, result)
     }
 }

@@ -1,11 +1,13 @@
 //! Where packets end up.
 //!
+//! - [`files`]: the capture files on disk, one after the other
 //! - [`flows`]: flows, resets and translations as JSON, one a line
 //! - [`lines`]: packet lines on standard output
 //! - [`output`]: the destination as bytes: a regular file, standard output, a FIFO, a device
 //! - [`pcapng`]: the capture file as the pcapng draft lays it out, and its writer
 //! - [`text`]: a packet as tcpdump prints it
 
+pub mod files;
 pub mod flows;
 pub mod lines;
 pub mod output;

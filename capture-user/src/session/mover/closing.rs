@@ -34,8 +34,7 @@ impl Mover {
                 (seen.interface.name.clone(), account)
             })
             .collect();
-        let since: Vec<_> = self.interfaces.iter().map(|seen| seen.since).collect();
-        let failure = self.outputs.finish(&mut accounts, &since, end);
+        let failure = self.outputs.finish(&mut accounts, end, &self.gate);
         if last.stray != Counters::default() {
             let account = Account {
                 kernel: last.stray,

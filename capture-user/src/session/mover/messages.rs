@@ -14,6 +14,8 @@ use crate::session::stop::StopReason;
 pub(in crate::session) enum Command {
     /// Packets of one more interface may come.
     Interface(Interface),
+    /// The interface of that index is gone.
+    InterfaceGone(u32),
     /// Something was learned of the node's translations.
     Learn(Evidence),
     /// Since when everything that comes into the namespace is seen; `None`: it isn't.
@@ -22,6 +24,8 @@ pub(in crate::session) enum Command {
     EventsLost,
     /// Write out what waits in buffers (USR2).
     Flush,
+    /// Begin another file with what is stamped from now on (HUP).
+    Rotate,
     /// Write what was stamped up to now, say [`Event::Enough`], and write nothing more. Why.
     Stop(StopReason),
     /// Close the outputs, and end.
@@ -44,6 +48,8 @@ pub(in crate::session) enum Event {
     Enough,
     /// The wall clock was set.
     ClockStep(clock::Step),
+    /// Something that the user should know.
+    Note(String),
 }
 
 /// What a capture came to.

@@ -53,8 +53,6 @@ const FLUSH_AFTER: Duration = Duration::from_millis(500);
 /// An interface as the mover keeps it.
 struct Seen {
     interface: Interface,
-    /// Wall-clock time at which the capture began there.
-    since: u64,
     /// Losses by CPU, as the last record of each told.
     lost_by_cpu: Vec<u64>,
     /// Losses that no packet in the outputs has told yet.
@@ -149,6 +147,7 @@ impl Mover {
             self.order.take(horizon, &mut ready);
             self.look_at(&mut ready);
             self.write();
+            self.rotate_in_time(horizon);
             self.release();
             self.flush_in_time();
             self.stop_when_due(horizon);
@@ -160,7 +159,10 @@ impl Mover {
                 Horizon::EmptyAt(_) => POLL,
                 Horizon::Unknown => POLL_BUSY,
             };
-            if let Err(error) = self.ring.wait(pause) {
+            if !self.has_room() {
+                // What waits in the ring wakes nobody: it is the outputs that are slow.
+                std::thread::sleep(pause);
+            } else if let Err(error) = self.ring.wait(pause) {
                 self.end(StopReason::Failure(Error::failure(format!(
                     "can't wait for packets: {error}"
                 ))));
@@ -173,6 +175,8 @@ impl Mover {
         loop {
             match self.commands.try_recv() {
                 Ok(Command::Interface(interface)) => self.add(interface),
+                Ok(Command::InterfaceGone(index)) => self.outputs.forget_interface(index),
+                Ok(Command::Rotate) => self.outputs.rotate_at(clock::monotonic()),
                 Ok(Command::Learn(evidence)) => {
                     if let Some(tracking) = &mut self.tracking {
                         tracking.learn(evidence);
@@ -232,7 +236,6 @@ impl Mover {
         }
         self.interfaces.push(Seen {
             interface,
-            since: self.clock.wall(clock::monotonic()),
             lost_by_cpu: Vec::new(),
             lost_before_next: 0,
         });
@@ -241,7 +244,11 @@ impl Mover {
 
     fn add(&mut self, interface: Interface) {
         if self.ended.is_none()
-            && let Err(refusal) = self.outputs.add_interface(&interface, &mut self.gate)
+            && let Err(refusal) = self.outputs.add_interface(
+                &interface,
+                self.clock.wall(clock::monotonic()),
+                &self.gate,
+            )
         {
             self.refuse(refusal);
         }

@@ -6,10 +6,10 @@ use crate::packet::Packet;
 use crate::session::clock;
 use crate::session::frame;
 use crate::session::mover::messages::Event;
-use crate::session::order::{Order, Waiting};
+use crate::session::order::{Horizon, Order, Waiting};
 use crate::session::outputs::Refusal;
 use crate::session::stop::StopReason;
-use crate::session::tracking::HOLD;
+use crate::session::tracking::{HOLD, Tracking};
 use std::time::Instant;
 
 impl Mover {
@@ -67,7 +67,10 @@ impl Mover {
             // Whoever told it to stop is waiting.
             (Some(_), Some(_)) => HOLD / 3,
         };
-        while let Some(held) = self.held.front() {
+        while let Some(held) = self.held.front()
+            // Packets had better wait in the ring: what then finds no place there is counted.
+            && self.has_room()
+        {
             if now.saturating_sub(held.waiting.stamp) < hold {
                 // Better an early verdict than a lost packet.
                 if !self.ring.is_half_full() {
@@ -148,6 +151,23 @@ impl Mover {
                 }
             }
             Err(refusal) => self.refuse(refusal),
+        }
+    }
+
+    /// Whether the outputs take more at once.
+    pub(super) fn has_room(&self) -> bool {
+        self.outputs.has_room() && self.tracking.as_ref().is_none_or(Tracking::has_room)
+    }
+
+    /// Begins another file by the clock though no packet comes.
+    pub(super) fn rotate_in_time(&mut self, horizon: Horizon) {
+        if let Horizon::EmptyAt(now) = horizon
+            && self.ended.is_none()
+            && self.held.is_empty()
+            && self.has_room()
+            && let Err(refusal) = self.outputs.go_on(now, self.clock.wall(now), &self.gate)
+        {
+            self.refuse(refusal);
         }
     }
 

@@ -81,6 +81,9 @@ pub enum OutputError {
         /// What the kernel said.
         errno: Errno,
     },
+    /// The thread that writes is gone.
+    #[error("the thread that writes has failed: please report this")]
+    Abandoned,
     /// Anything else that kept it from being written, such as EIO.
     #[error("can't write to {name}: {}; check the device that holds it, or write elsewhere", reason(*errno))]
     Write {

@@ -5,11 +5,15 @@
 //! - [`destination`]: what the buffer writes to, and the one that is a file descriptor
 //! - [`error`]: what can go wrong, with the remedy
 //! - [`open`]: opening without following links, and taking back what a failed start created
+//! - [`spool`]: the queue to a thread that may wait for the destination; [`plain`]: a single
+//!   destination behind one
 
 pub mod buffer;
 pub mod destination;
 pub mod error;
 pub mod open;
+pub mod plain;
+pub mod spool;
 
 #[cfg(test)]
 mod buffer_tests;
@@ -17,8 +21,12 @@ mod buffer_tests;
 pub(super) mod fake;
 #[cfg(test)]
 mod open_tests;
+#[cfg(test)]
+mod spool_tests;
 
 pub use buffer::Output;
 pub use destination::{Descriptor, Destination};
 pub use error::OutputError;
 pub use open::{Opened, Started};
+pub use plain::Plain;
+pub use spool::{Background, Spool};

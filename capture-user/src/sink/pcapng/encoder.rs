@@ -6,7 +6,7 @@ use super::{
     interface::{Frames, InterfaceDescription, LinkType},
     packet::{Annotations, PacketBlock},
     section::Section,
-    statistics::{self, Statistics},
+    statistics,
 };
 use crate::packet::{InterfaceId, Packet};
 
@@ -19,6 +19,9 @@ pub enum EncodeError {
     /// A second interface in a file of [`LinkType::Raw`].
     #[error("a file of raw IP packets can hold one interface only; please report this")]
     SecondRawInterface,
+    /// A packet of an interface that was never announced, which no reader would take.
+    #[error("a packet came from interface {0}, which was never announced; please report this")]
+    UnknownInterface(InterfaceId),
 }
 
 /// Encodes one section, and measures blocks before it does. No I/O: every method appends to a
@@ -97,23 +100,6 @@ impl Encoder {
         PacketBlock::new(packet, annotations, self.frames.snaplen()).put(out);
     }
 
-    /// Appends the statistics of an interface, which must have been described and have none yet:
-    /// `written` packets of it are in the file, `unwritten` ones were handed over and aren't.
-    ///
-    /// # Errors
-    ///
-    /// [`EncodeError`].
-    pub fn statistics(
-        &mut self,
-        interface: InterfaceId,
-        statistics: &Statistics,
-        written: u64,
-        unwritten: u64,
-        out: &mut Vec<u8>,
-    ) -> Result<(), EncodeError> {
-        self.block(statistics.block(interface, written, unwritten), out)
-    }
-
     /// The bytes that [`Encoder::packet`] would append.
     #[must_use]
     pub fn packet_len(&self, packet: &Packet<'_>, annotations: &Annotations<'_>) -> u64 {
@@ -126,7 +112,7 @@ impl Encoder {
         description.block_len() as u64
     }
 
-    /// The bytes that one [`Encoder::statistics`] for each interface described so far appends.
+    /// The bytes that the statistics of each interface described so far take.
     #[must_use]
     pub fn closing_len(&self) -> u64 {
         u64::from(self.interfaces) * statistics::BLOCK_LEN as u64

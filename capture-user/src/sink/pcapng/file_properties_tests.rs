@@ -5,17 +5,16 @@
 use proptest::prelude::*;
 
 use super::{
-    InterfaceDescription, PcapngError, PcapngFile, Statistics,
-    file::Count,
-    testing::{OwnPacket, begin, ledger_in, minimum, packets, packets_in, read},
+    InterfaceDescription, Statistics,
+    testing::{Both, Count, OwnPacket, begin, ledger_in, minimum, packets, packets_in, read},
 };
-use crate::sink::output::fake::Fake;
+use crate::sink::output::{OutputError, fake::Fake};
 
-fn put(file: &mut PcapngFile<Fake>, packet: &OwnPacket) -> Result<(), PcapngError> {
+fn put(file: &mut Both<Fake>, packet: &OwnPacket) -> Result<(), OutputError> {
     packet.borrow(|packet, annotations| file.packet(packet, annotations))
 }
 
-fn would_be(file: &PcapngFile<Fake>, packet: &OwnPacket) -> u64 {
+fn would_be(file: &Both<Fake>, packet: &OwnPacket) -> u64 {
     packet.borrow(|packet, annotations| file.would_be(packet, annotations))
 }
 

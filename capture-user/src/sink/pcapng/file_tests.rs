@@ -15,10 +15,11 @@ use pcap_file::pcapng::{
 use rustix::io::Errno;
 
 use super::{
-    Annotations, EncodeError, Finished, Frames, InterfaceDescription, LinkType, PcapngError,
-    PcapngFile, Section, Statistics,
-    file::Count,
-    testing::{FRAMES, INTERFACES, begin, ledger_in, minimum, packets_in, plain, read},
+    Annotations, EncodeError, Frames, InterfaceDescription, LinkType, PcapngError, Section,
+    Statistics,
+    testing::{
+        Both, Count, Ended, FRAMES, INTERFACES, begin, ledger_in, minimum, packets_in, plain, read,
+    },
 };
 use crate::{
     packet::Packet,
@@ -39,7 +40,7 @@ fn the_header_says_what_captured_where_and_with_what() {
         comment: Some("capture 5f2c on node-7"),
         ..Section::default()
     };
-    PcapngFile::begin_on("x", fake.clone(), &section, FRAMES, &INTERFACES).unwrap();
+    Both::begin_on("x", fake.clone(), &section, FRAMES, &INTERFACES).unwrap();
     let blocks = read(&fake.bytes());
     let [
         Block::SectionHeader(section),
@@ -82,7 +83,7 @@ fn the_header_is_written_at_once() {
 #[test]
 fn a_destination_that_can_not_take_the_header_fails_before_the_capture() {
     let opened = Opened::open("/dev/full").unwrap();
-    let error = PcapngFile::begin(opened, &Section::default(), FRAMES, &INTERFACES).unwrap_err();
+    let error = Both::begin(opened, &Section::default(), FRAMES, &INTERFACES).unwrap_err();
     assert!(matches!(
         error,
         PcapngError::Output(OutputError::Full { .. })
@@ -100,7 +101,7 @@ fn a_header_that_can_not_be_is_found_before_anything_is_touched() {
     let begin = || {
         let opened = Opened::open(&path).unwrap();
         let raw = Frames::new(LinkType::Raw, 0);
-        PcapngFile::begin(opened, &Section::default(), raw, &INTERFACES).unwrap_err()
+        Both::begin(opened, &Section::default(), raw, &INTERFACES).unwrap_err()
     };
     begin();
     assert!(!path.exists());
@@ -115,8 +116,7 @@ fn a_file_on_disk_is_whole_and_replaces_what_was_there() {
     let path = folder.path().join("x.pcapng");
     fs::write(&path, vec![0xff; 100_000]).unwrap();
     let opened = Opened::open(&path).unwrap();
-    let mut file =
-        PcapngFile::begin(opened, &Section::default(), FRAMES, &INTERFACES[..1]).unwrap();
+    let mut file = Both::begin(opened, &Section::default(), FRAMES, &INTERFACES[..1]).unwrap();
     file.packet(&plain(0, b"frame"), &NONE).unwrap();
     let finished = file.finish(&[Statistics {
         matched: 3,
@@ -168,11 +168,9 @@ fn statistics_hold_the_ledger_of_each_interface() {
 }
 
 #[test]
-fn a_packet_of_an_interface_that_was_never_announced_is_refused() {
+fn an_interface_that_joins_has_the_next_id_and_statistics_of_its_own() {
     let fake = Fake::disk(usize::MAX);
     let mut file = begin(&fake);
-    let error = file.packet(&plain(2, b"frame"), &NONE).unwrap_err();
-    assert!(matches!(error, PcapngError::UnknownInterface(2)));
     let id = file.add_interface(&INTERFACES[0]).unwrap();
     assert_eq!(id, 2);
     file.packet(&plain(2, b"frame"), &NONE).unwrap();
@@ -191,7 +189,7 @@ fn a_packet_of_an_interface_that_was_never_announced_is_refused() {
 fn raw_ip_takes_one_interface_only_since_libpcap_reads_no_more() {
     let raw = Frames::new(LinkType::Raw, 0);
     let begin = |interfaces| {
-        PcapngFile::begin_on(
+        Both::begin_on(
             "x",
             Fake::disk(usize::MAX),
             &Section::default(),
@@ -200,15 +198,14 @@ fn raw_ip_takes_one_interface_only_since_libpcap_reads_no_more() {
         )
     };
     let mut file = begin(&INTERFACES[..1]).unwrap();
-    for error in [
-        file.add_interface(&INTERFACES[1]).err(),
+    assert!(matches!(
+        file.add_interface(&INTERFACES[1]),
+        Err(EncodeError::SecondRawInterface)
+    ));
+    assert!(matches!(
         begin(&INTERFACES).err(),
-    ] {
-        assert!(matches!(
-            error,
-            Some(PcapngError::Encode(EncodeError::SecondRawInterface))
-        ));
-    }
+        Some(PcapngError::Encode(EncodeError::SecondRawInterface))
+    ));
 }
 
 #[test]
@@ -239,11 +236,8 @@ fn after_a_failure_every_further_packet_counts_as_unwritten() {
     let fake = Fake::disk(minimum());
     let mut file = begin(&fake);
     file.packet(&plain(0, &[7; 1000]), &NONE).unwrap();
-    assert_eq!(file.packets(), 1);
     file.flush().unwrap_err();
-    assert_eq!(file.packets(), 0);
     file.packet(&plain(0, b"frame"), &NONE).unwrap_err();
-    file.add_interface(&INTERFACES[0]).unwrap_err();
     assert_eq!(
         file.counts(),
         [
@@ -270,7 +264,7 @@ fn a_closed_pipe_is_told_apart_from_a_failure() {
         let mut file = begin(&fake);
         file.packet(&plain(0, &[7; 1000]), &NONE).unwrap();
         assert_eq!(file.flush().unwrap_err().is_closed(), closed);
-        let Finished {
+        let Ended {
             failure,
             closed: whole,
             ..
@@ -285,10 +279,7 @@ fn a_failure_that_only_the_statistics_meet_is_told() {
     let fake = Fake::disk(minimum() - 1);
     let finished = begin(&fake).finish(&[]);
     assert!(!finished.closed);
-    assert!(matches!(
-        finished.failure,
-        Some(PcapngError::Output(OutputError::Full { .. }))
-    ));
+    assert!(matches!(finished.failure, Some(OutputError::Full { .. })));
     assert_eq!(finished.bytes, fake.bytes().len() as u64);
     assert_eq!(read(&fake.bytes()).len(), 3, "a section and two interfaces");
 }
@@ -310,6 +301,6 @@ fn a_long_capture_is_written_as_it_goes() {
     }
     assert!(fake.bytes().len() > 1_000_000);
     assert!(file.bytes() > fake.bytes().len() as u64);
-    drop(file);
+    file.flush().unwrap();
     assert_eq!(packets_in(&read(&fake.bytes())), [1000, 0]);
 }

@@ -4,19 +4,25 @@
 //! is written: `--size` depends on that. One section a file, little-endian on every machine.
 //!
 //! - [`blocks`]: walking the blocks of encoded bytes
+//! - [`compose`]: one file's blocks, measured before anything is written
 //! - [`comment`]: the two-part form of a packet's comment
 //! - [`encoder`]: the blocks of one file, in their order
-//! - [`mod@file`]: the encoder and the destination together: what a session writes to
+//! - [`mod@file`]: composed blocks and their destination together
 //! - [`interface`], [`packet`], [`section`], [`statistics`]: one block each
 //!
-//! Sections, interfaces and statistics go through the `pcap-file` crate. The packet block doesn't:
-//! that crate serialises a block twice and wants a vector of options for each, and this block is
-//! written once a packet. Property tests hold the two byte-equal.
+//! Sections and interfaces go through the `pcap-file` crate. The packet block doesn't: that crate
+//! serialises a block twice and wants a vector of options for each, and this block is written once
+//! a packet. Nor does the statistics block, which `repair` appends to what another process wrote.
+//! Property tests hold both byte-equal to that crate's.
+//!
+//! A file has two halves: [`Composer`] makes the bytes where the packets are, [`PcapngFile`] gets
+//! them to the destination, on a thread that may wait for it.
 //!
 //! [draft-ietf-opsawg-pcapng]: https://datatracker.ietf.org/doc/draft-ietf-opsawg-pcapng/
 
 pub mod blocks;
 pub mod comment;
+pub mod compose;
 pub mod encoder;
 pub mod file;
 pub mod interface;
@@ -36,8 +42,9 @@ mod readers_tests;
 #[cfg(test)]
 mod testing;
 
+pub use compose::Composer;
 pub use encoder::{EncodeError, Encoder};
-pub use file::{Finished, PcapngError, PcapngFile, minimum_len};
+pub use file::{Closing, Finished, Header, PcapngError, PcapngFile, minimum_len};
 pub use interface::{Frames, InterfaceDescription, LinkType, SNAPLEN_MAX};
 pub use packet::Annotations;
 pub use section::Section;

@@ -7,8 +7,8 @@ use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
 use super::{
-    Annotations, Frames, InterfaceDescription, LinkType, PcapngFile, Section, Statistics,
-    testing::{FRAMES, INTERFACES, plain},
+    Annotations, Frames, InterfaceDescription, LinkType, Section, Statistics,
+    testing::{Both, FRAMES, INTERFACES, plain},
 };
 use crate::{
     packet::{Direction, Gso, Packet, Reception},
@@ -61,7 +61,7 @@ impl Sample {
             ..Section::default()
         };
         let opened = Opened::open(&path).unwrap();
-        let mut file = PcapngFile::begin(opened, &section, frames, interfaces).unwrap();
+        let mut file = Both::begin(opened, &section, frames, interfaces).unwrap();
         for (packet, annotations) in packets {
             file.packet(packet, annotations).unwrap();
         }
@@ -377,7 +377,7 @@ fn the_longest_and_the_emptiest_texts_are_read() {
         },
     ];
     let opened = Opened::open(&path).unwrap();
-    let mut file = PcapngFile::begin(opened, &section, FRAMES, &interfaces).unwrap();
+    let mut file = Both::begin(opened, &section, FRAMES, &interfaces).unwrap();
     let annotations = Annotations {
         comments: &[&long, "", &long],
         packet_id: None,

@@ -7,11 +7,12 @@ use pcap_file::pcapng::{
 use proptest::prelude::*;
 
 use super::{
-    Annotations, Frames, InterfaceDescription, LinkType, PcapngFile, Section, minimum_len,
+    Annotations, Composer, EncodeError, Frames, InterfaceDescription, LinkType, PcapngError,
+    PcapngFile, Section, Statistics, minimum_len,
 };
 use crate::{
     packet::{Direction, Gso, InterfaceId, Packet, Reception},
-    sink::output::fake::Fake,
+    sink::output::{Descriptor, Destination, Opened, OutputError, buffer::FLUSH_AT, fake::Fake},
 };
 
 /// Ethernet, whole frames.
@@ -148,8 +149,8 @@ pub(super) fn read(file: &[u8]) -> Vec<Block<'static>> {
 }
 
 /// A file with [`INTERFACES`] on that destination.
-pub(super) fn begin(fake: &Fake) -> PcapngFile<Fake> {
-    PcapngFile::begin_on(
+pub(super) fn begin(fake: &Fake) -> Both<Fake> {
+    Both::begin_on(
         "x.pcapng",
         fake.clone(),
         &Section::default(),
@@ -192,4 +193,142 @@ pub(super) fn ledger_in(blocks: &[Block<'_>]) -> Vec<(u32, u64, u64)> {
             (block.interface_id, lost, written)
         })
         .collect()
+}
+
+/// What became of the packets of one interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Count {
+    pub(super) written: u64,
+    pub(super) unwritten: u64,
+}
+
+/// How a file ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) bytes: u64,
+    pub(super) interfaces: Vec<Count>,
+    pub(super) closed: bool,
+    pub(super) failure: Option<OutputError>,
+}
+
+impl Ended {
+    pub(super) fn packets(&self) -> u64 {
+        self.interfaces.iter().map(|count| count.written).sum()
+    }
+
+    pub(super) fn unwritten(&self) -> u64 {
+        self.interfaces.iter().map(|count| count.unwritten).sum()
+    }
+}
+
+/// Both halves of a file on one thread: what is composed is written once enough waits.
+#[derive(Debug)]
+pub(super) struct Both<D: Destination = Descriptor> {
+    composer: Composer,
+    file: PcapngFile<D>,
+    waiting: Vec<u8>,
+    failed: bool,
+}
+
+impl Both {
+    pub(super) fn begin(
+        opened: Opened,
+        section: &Section<'_>,
+        frames: Frames,
+        interfaces: &[InterfaceDescription<'_>],
+    ) -> Result<Self, PcapngError> {
+        let (composer, header) = Composer::begin(section, frames, interfaces)?;
+        let file = PcapngFile::begin(opened, &header)?;
+        Ok(Self::of(composer, file))
+    }
+}
+
+impl<D: Destination> Both<D> {
+    fn of(composer: Composer, file: PcapngFile<D>) -> Self {
+        Self {
+            composer,
+            file,
+            waiting: Vec::new(),
+            failed: false,
+        }
+    }
+
+    pub(super) fn begin_on(
+        name: &str,
+        destination: D,
+        section: &Section<'_>,
+        frames: Frames,
+        interfaces: &[InterfaceDescription<'_>],
+    ) -> Result<Self, PcapngError> {
+        let (composer, header) = Composer::begin(section, frames, interfaces)?;
+        let file = PcapngFile::begin_on(name, destination, &header)?;
+        Ok(Self::of(composer, file))
+    }
+
+    pub(super) fn add_interface(
+        &mut self,
+        description: &InterfaceDescription<'_>,
+    ) -> Result<InterfaceId, EncodeError> {
+        self.composer.interface(description, &mut self.waiting)
+    }
+
+    pub(super) fn packet(
+        &mut self,
+        packet: &Packet<'_>,
+        annotations: &Annotations<'_>,
+    ) -> Result<(), OutputError> {
+        self.composer.packet(packet, annotations, &mut self.waiting);
+        if self.failed || self.waiting.len() >= FLUSH_AT {
+            return self.flush();
+        }
+        Ok(())
+    }
+
+    pub(super) fn flush(&mut self) -> Result<(), OutputError> {
+        let written = self.file.write(&mut self.waiting);
+        self.failed |= written.is_err();
+        assert!(self.waiting.is_empty());
+        written
+    }
+
+    pub(super) fn finish(mut self, statistics: &[Statistics]) -> Ended {
+        let _ = self.flush();
+        let counts = self.counts();
+        let finished = self.file.finish(&self.composer.close(statistics));
+        Ended {
+            bytes: finished.bytes,
+            interfaces: counts,
+            closed: finished.closed,
+            failure: finished.failure,
+        }
+    }
+
+    pub(super) fn counts(&self) -> Vec<Count> {
+        let lost = self.file.lost().iter().copied().chain(std::iter::repeat(0));
+        self.composer
+            .composed()
+            .iter()
+            .zip(lost)
+            .map(|(composed, unwritten)| Count {
+                written: composed.packets - unwritten,
+                unwritten,
+            })
+            .collect()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.composer.len()
+    }
+
+    pub(super) fn finished_len(&self) -> u64 {
+        self.composer.finished_len()
+    }
+
+    pub(super) fn would_be(&self, packet: &Packet<'_>, annotations: &Annotations<'_>) -> u64 {
+        self.finished_len() + self.composer.packet_len(packet, annotations)
+    }
+
+    pub(super) fn would_be_with(&self, description: &InterfaceDescription<'_>) -> u64 {
+        self.finished_len() + self.composer.interface_len(description)
+    }
 }

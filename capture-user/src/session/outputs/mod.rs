@@ -1,5 +1,9 @@
 //! Where one capture's packets go: a file, lines, both, or neither. The limits are kept here,
 //! where it is known how long the output would become.
+//!
+//! - [`file`]: the capture file, or one after the other
+
+pub(super) mod file;
 
 use super::interface::Interface;
 use super::ledger::Account;
@@ -9,7 +13,8 @@ use crate::flow;
 use crate::packet::Packet;
 use crate::sink::lines::Lines;
 use crate::sink::output::OutputError;
-use crate::sink::pcapng::{Annotations, PcapngError, PcapngFile, Statistics};
+use crate::sink::pcapng::{Annotations, EncodeError};
+use file::CaptureFile;
 
 /// Why a packet wasn't written.
 #[derive(Debug)]
@@ -22,13 +27,9 @@ pub(super) enum Refusal {
     Failed(Error),
 }
 
-impl From<PcapngError> for Refusal {
-    fn from(error: PcapngError) -> Self {
-        if error.is_closed() {
-            Self::Closed
-        } else {
-            Self::Failed(error.into())
-        }
+impl From<EncodeError> for Refusal {
+    fn from(error: EncodeError) -> Self {
+        Self::Failed(Error::failure(error.to_string()))
     }
 }
 
@@ -45,11 +46,9 @@ impl From<OutputError> for Refusal {
 /// The outputs of one capture.
 pub(super) struct Outputs {
     /// The capture file.
-    pub(super) file: Option<PcapngFile>,
+    pub(super) file: Option<CaptureFile>,
     /// Lines on standard output.
     pub(super) lines: Option<Lines>,
-    /// The filter as the file's interfaces tell it.
-    pub(super) filter: String,
     /// Packets by interface, where there is neither a file nor lines.
     pub(super) counted: Vec<u64>,
 }
@@ -71,9 +70,7 @@ impl Outputs {
                 comments: &comments,
                 packet_id: known.map(|known| known.packet_id),
             };
-            gate.admit(stamp, || file.would_be(packet, &annotations))
-                .map_err(Refusal::Limit)?;
-            file.packet(packet, &annotations)?;
+            file.packet(packet, &annotations, stamp, gate)?;
             if let Some(lines) = &mut self.lines {
                 lines.prepare(packet, interface, known);
                 lines.append()?;
@@ -94,22 +91,51 @@ impl Outputs {
         Ok(())
     }
 
-    /// Describes one more interface, unless the file would become too long for it.
+    /// Whether more can be taken at once. If not, packets had better stay where they are.
+    pub(super) fn has_room(&self) -> bool {
+        self.file.as_ref().is_none_or(CaptureFile::has_room)
+            && self.lines.as_ref().is_none_or(Lines::has_room)
+    }
+
+    /// Describes one more interface, from that time on, unless the file would become too long for
+    /// it.
     pub(super) fn add_interface(
         &mut self,
         interface: &Interface,
-        gate: &mut Gate,
+        since: u64,
+        gate: &Gate,
     ) -> Result<(), Refusal> {
-        if let Some(file) = &mut self.file {
-            let description = interface.describe(&self.filter);
-            gate.fits(|| file.would_be_with(&description))
-                .map_err(Refusal::Limit)?;
-            file.add_interface(&description)?;
+        match &mut self.file {
+            Some(file) => file.add_interface(interface, since, gate),
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// Bytes of output so far: the file's, or the lines'.
+    /// An interface is gone: files that begin from now on needn't describe it.
+    pub(super) fn forget_interface(&mut self, index: u32) {
+        if let Some(file) = &mut self.file {
+            file.forget_interface(index);
+        }
+    }
+
+    /// Begins another file with the first packet that is stamped then or later, if there is more
+    /// than one.
+    pub(super) fn rotate_at(&mut self, stamp: u64) {
+        if let Some(file) = &mut self.file {
+            file.rotate_at(stamp);
+        }
+    }
+
+    /// Begins another file if it is time and no packet did: all that were stamped before `now`
+    /// were written, and that moment is `wall` on the wall clock.
+    pub(super) fn go_on(&mut self, now: u64, wall: u64, gate: &Gate) -> Result<(), Refusal> {
+        match &mut self.file {
+            Some(file) => file.go_on(now, wall, gate),
+            None => Ok(()),
+        }
+    }
+
+    /// Bytes of output so far: the files', or the lines'.
     pub(super) fn bytes(&self) -> u64 {
         match (&self.file, &self.lines) {
             (Some(file), _) => file.bytes(),
@@ -120,10 +146,8 @@ impl Outputs {
 
     /// After a batch: whoever reads along sees it at once.
     pub(super) fn end_batch(&mut self) -> Result<(), Refusal> {
-        if let Some(file) = &mut self.file
-            && file.is_stream()
-        {
-            file.flush()?;
+        if let Some(file) = &mut self.file {
+            file.end_batch()?;
         }
         if let Some(lines) = &mut self.lines {
             lines.flush()?;
@@ -142,48 +166,29 @@ impl Outputs {
         Ok(())
     }
 
-    /// Closes the outputs and completes the accounts by what was written. `since` and `end` are
-    /// the wall-clock times between which each interface, and all, were captured on.
+    /// Closes the outputs and completes the accounts by what was written. All were captured on
+    /// until `end` on the wall clock.
     pub(super) fn finish(
-        mut self,
+        self,
         accounts: &mut [(String, Account)],
-        since: &[u64],
         end: u64,
+        gate: &Gate,
     ) -> Result<(), Refusal> {
-        let flushed = match &mut self.lines {
-            Some(lines) => lines.flush(),
-            None => Ok(()),
+        let (counts, printed) = match self.lines {
+            Some(lines) => lines.finish(),
+            None => (
+                self.counted.iter().map(|count| (*count, 0)).collect(),
+                Ok(()),
+            ),
         };
         let Some(file) = self.file else {
-            let counts: Vec<_> = match &self.lines {
-                Some(lines) => lines.counts().collect(),
-                None => self.counted.iter().map(|count| (*count, 0)).collect(),
-            };
             for ((_, account), (written, lost)) in accounts.iter_mut().zip(counts) {
                 account.captured = written;
                 account.unwritten = lost;
             }
-            return Ok(flushed?);
+            return Ok(printed?);
         };
-        let statistics: Vec<_> = accounts
-            .iter()
-            .zip(since)
-            .map(|((_, account), start)| Statistics {
-                start: *start,
-                end,
-                matched: account.received(),
-                lost: account.kernel.lost(),
-                lost_in_kernel: account.kernel.lost(),
-            })
-            .collect();
-        let finished = file.finish(&statistics);
-        for ((_, account), count) in accounts.iter_mut().zip(&finished.interfaces) {
-            account.captured = count.written;
-            account.unwritten = count.unwritten;
-        }
-        match finished.failure {
-            Some(failure) => Err(failure.into()),
-            None => Ok(flushed?),
-        }
+        file.finish(accounts, end, gate)?;
+        Ok(printed?)
     }
 }

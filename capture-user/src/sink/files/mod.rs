@@ -1,0 +1,187 @@
+//! One capture's files on disk, one after the other: opened, closed and removed on the thread that
+//! writes them.
+//!
+//! - [`names`]: what each is called; [`retention`]: which go when there are too many
+//! - [`series`]: both together, with what is there from earlier captures
+
+pub mod names;
+pub mod retention;
+pub mod series;
+
+use std::path::PathBuf;
+
+use super::output::{Background, Opened, OutputError};
+use super::pcapng::file::count_packets;
+use super::pcapng::{Closing, Header, PcapngFile};
+use crate::packet::InterfaceId;
+use series::Series;
+
+/// What the thread is told besides the blocks of the file.
+#[derive(Debug)]
+pub enum Order {
+    /// The file's interface of the next id is this one of the capture.
+    Joined(InterfaceId),
+    /// Nothing more comes into this file: write its statistics.
+    Close(Vec<Closing>),
+    /// Begin another file.
+    Next {
+        /// What it begins with.
+        header: Header,
+        /// Which interfaces of the capture it describes, in the order of their ids in the file.
+        members: Vec<InterfaceId>,
+        /// When it begins, in nanoseconds since the Unix epoch: for its name.
+        time: u64,
+    },
+}
+
+/// Says something to the user.
+pub type Tell = Box<dyn Fn(String) + Send>;
+
+/// The files of a capture.
+pub struct Files {
+    current: Option<PcapngFile>,
+    /// Where it is; `None` for standard output.
+    path: Option<PathBuf>,
+    members: Vec<InterfaceId>,
+    /// Packets lost in the file under way where there is none, by the ids in it.
+    lost_here: Vec<u64>,
+    /// Packets lost in all files, by the capture's ids.
+    lost: Vec<u64>,
+    series: Option<Series>,
+    failure: Option<OutputError>,
+    /// Bytes of the files before this one.
+    before: u64,
+    tell: Tell,
+}
+
+impl Files {
+    /// Goes on from a file that was begun. Without a `series` it is the only one.
+    #[must_use]
+    pub fn new(
+        file: PcapngFile,
+        path: Option<PathBuf>,
+        members: Vec<InterfaceId>,
+        series: Option<Series>,
+        tell: Tell,
+    ) -> Self {
+        let mut files = Self {
+            current: Some(file),
+            path,
+            members,
+            lost_here: Vec::new(),
+            lost: Vec::new(),
+            series,
+            failure: None,
+            before: 0,
+            tell,
+        };
+        files.began();
+        files
+    }
+
+    /// The first failure.
+    #[must_use]
+    pub const fn failure(&self) -> Option<&OutputError> {
+        self.failure.as_ref()
+    }
+
+    /// Packets that were handed over and are in no file, by the capture's ids.
+    #[must_use]
+    pub fn lost(&self) -> &[u64] {
+        &self.lost
+    }
+
+    fn close(&mut self, closings: &[Closing]) -> Result<(), OutputError> {
+        let lost_here = match self.current.take() {
+            Some(file) => {
+                let finished = file.finish(closings);
+                self.before += finished.bytes;
+                if let Some(failure) = finished.failure {
+                    self.failure.get_or_insert(failure);
+                }
+                finished.lost
+            }
+            None => std::mem::take(&mut self.lost_here),
+        };
+        for (member, lost) in self.members.iter().zip(lost_here) {
+            let id = *member as usize;
+            if self.lost.len() <= id {
+                self.lost.resize(id + 1, 0);
+            }
+            self.lost[id] += lost;
+        }
+        self.result()
+    }
+
+    fn begin(&mut self, header: &Header, time: u64) -> Result<(), OutputError> {
+        self.result()?;
+        let Some(series) = &mut self.series else {
+            return Ok(());
+        };
+        for complaint in series.make_room() {
+            (self.tell)(complaint);
+        }
+        let path = series.next_path(time);
+        let begun = Opened::open(&path).and_then(|opened| PcapngFile::begin(opened, header));
+        match begun {
+            Ok(file) => {
+                self.current = Some(file);
+                self.path = Some(path);
+                self.began();
+                Ok(())
+            }
+            Err(error) => {
+                self.failure = Some(error);
+                self.result()
+            }
+        }
+    }
+
+    fn began(&mut self) {
+        if let (Some(series), Some(path)) = (&mut self.series, &self.path) {
+            series.began(path);
+        }
+    }
+
+    fn result(&self) -> Result<(), OutputError> {
+        self.failure.clone().map_or(Ok(()), Err)
+    }
+}
+
+impl Background for Files {
+    type Order = Order;
+
+    fn write(&mut self, bytes: &mut Vec<u8>) -> Result<(), OutputError> {
+        match &mut self.current {
+            Some(file) => {
+                if let Err(failure) = file.write(bytes) {
+                    self.failure.get_or_insert(failure);
+                }
+            }
+            None => count_packets(bytes, &mut self.lost_here),
+        }
+        self.result()
+    }
+
+    fn obey(&mut self, order: Order) -> Result<(), OutputError> {
+        match order {
+            Order::Joined(interface) => {
+                self.members.push(interface);
+                self.result()
+            }
+            Order::Close(closings) => self.close(&closings),
+            Order::Next {
+                header,
+                members,
+                time,
+            } => {
+                self.members = members;
+                self.begin(&header, time)
+            }
+        }
+    }
+
+    fn delivered(&self) -> u64 {
+        self.before + self.current.as_ref().map_or(0, PcapngFile::bytes)
+    }
+}
