@@ -15,6 +15,7 @@ use crate::packet::Direction;
 use crate::session::limits::Limits;
 use crate::session::plan::{Plan, Rotate};
 use crate::session::{self, Outcome};
+use crate::sink::files::exec::Exec;
 use crate::target::select::Pattern;
 
 /// The ring unless told otherwise: at a million small packets a second it holds a sixth of a
@@ -93,6 +94,11 @@ pub struct Args {
     /// Keep N files: the oldest is removed, also what an earlier capture left of that name
     #[arg(short = 'W', long, value_name = "N", value_parser = values::files, help_heading = "Output")]
     rotate_files: Option<usize>,
+
+    /// Run CMD FILE for each finished file, the last one included; CMD may have arguments,
+    /// separated by spaces, and is no shell's
+    #[arg(short = 'z', long, value_name = "CMD", value_parser = values::command, requires = "write", help_heading = "Output")]
+    exec: Option<Exec>,
 
     /// Write flows, resets and translations, one JSON object a line; - is standard output
     #[arg(
@@ -191,6 +197,11 @@ impl Args {
                 "--flows - wants standard output for itself: leave --print out, and write packets to a file",
             ));
         }
+        if self.exec.is_some() && to_stdout {
+            return Err(Error::usage(
+                "--exec wants a file to be run on, which standard output isn't: name one with -w",
+            ));
+        }
         let rotate = self.rotate()?;
         let filter = self.matching.resolve()?;
         Ok(Plan {
@@ -225,6 +236,7 @@ impl Args {
             print: self.print || (self.write.is_none() && self.flows.is_none() && !self.quiet),
             write: self.write,
             rotate,
+            exec: self.exec,
             flows: self.flows,
             track: !self.no_track,
             follow: !self.no_follow && !self.no_track,

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use crate::error::Error;
 use crate::filter::addresses::{self, Entry};
 use crate::filter::expression::Expression;
+use crate::sink::files::exec::Exec;
 
 /// Reads a size in bytes: `1500`, `64K`, `10M`, `2G`. The letters are powers of 1,024, as with
 /// dumpcap's and tcpdump's relatives; `KiB` and `KB` mean the same.
@@ -57,6 +58,11 @@ pub(super) fn files(text: &str) -> Result<usize, String> {
         Ok(files) => Ok(files),
         Err(_) => Err(format!("`{text}` is not a number of files")),
     }
+}
+
+/// Reads a command for finished files.
+pub(super) fn command(text: &str) -> Result<Exec, String> {
+    Exec::parse(text).map_err(|error| error.to_string())
 }
 
 /// Reads how many flows to remember.

@@ -357,10 +357,17 @@ impl Session {
         }
     }
 
-    /// A disk that is slow, or a pipe that nobody reads, keeps it from ending.
+    /// A disk that is slow, a pipe that nobody reads, or a command that takes its time keeps it
+    /// from ending.
     fn ask_for_patience(&self) {
-        self.status
-            .say("nodecap: still writing what was captured; an interrupt now stops at once");
+        self.status.say(&format!(
+            "nodecap: still writing what was captured{}; an interrupt now stops at once",
+            if self.plan.exec.is_some() {
+                ", or running --exec on it"
+            } else {
+                ""
+            }
+        ));
     }
 
     /// A signal to stop while it is ending doesn't wait for anything.

@@ -7,6 +7,7 @@ use super::limits::Limits;
 use crate::filter::Filter;
 use crate::kernel::attach::Hook;
 use crate::packet::Direction;
+use crate::sink::files::exec::Exec;
 use crate::target::select::Pattern;
 
 /// One capture, before it starts.
@@ -28,6 +29,8 @@ pub struct Plan {
     pub write: Option<PathBuf>,
     /// When another capture file begins; `None`: there is one only.
     pub rotate: Option<Rotate>,
+    /// What is run on each finished file.
+    pub exec: Option<Exec>,
     /// The flows file; `-` is standard output.
     pub flows: Option<PathBuf>,
     /// Whether flows, translations and resets are told.
@@ -72,6 +75,7 @@ impl Plan {
             limits: Limits::default(),
             write: Some(PathBuf::from("example.pcapng")),
             rotate: None,
+            exec: None,
             flows: None,
             track: true,
             follow: true,

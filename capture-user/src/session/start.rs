@@ -32,9 +32,10 @@ use crate::kernel::attach::Hook;
 use crate::kernel::log::LogLevel;
 use crate::kernel::tracepoints::Told;
 use crate::kernel::{Kernel, Setup};
-use crate::sink::files::Files;
+use crate::sink::files::exec::Runner;
 use crate::sink::files::names::Names;
 use crate::sink::files::series::Series;
+use crate::sink::files::{Files, Tell};
 use crate::sink::flows::OpenedFlows;
 use crate::sink::lines::Lines;
 use crate::sink::output::{Opened, Spool};
@@ -299,17 +300,25 @@ impl Destination {
             .map_err(|error| Error::failure(error.to_string()))?;
         let file = PcapngFile::begin(self.opened, &header)?;
         let stream = file.is_stream();
-        let tell = tell.clone();
-        let say = Box::new(move |note| {
-            // A session that is gone doesn't ask.
-            let _ = tell.send(Event::Note(note));
-        });
+        let say = || -> Tell {
+            let tell = tell.clone();
+            Box::new(move |note| {
+                // A session that is gone doesn't ask.
+                let _ = tell.send(Event::Note(note));
+            })
+        };
         let mut series = self.series;
         for note in series.iter_mut().flat_map(Series::make_room) {
-            say(note);
+            say()(note);
         }
+        let runner = plan
+            .exec
+            .clone()
+            .map(|exec| Runner::start(exec, say()))
+            .transpose()
+            .map_err(no_thread)?;
         let members = (0..).take(interfaces.len()).collect();
-        let files = Files::new(file, self.path, members, series, say);
+        let files = Files::new(file, self.path, members, series, runner, say());
         let now = clock::monotonic();
         Ok(CaptureFile::new(Begun {
             common,

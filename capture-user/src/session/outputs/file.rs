@@ -287,9 +287,10 @@ impl CaptureFile {
         self.settle();
         self.spool
             .order(Order::Close(self.composer.close(&statistics)));
-        let Some(files) = self.spool.finish() else {
+        let Some(mut files) = self.spool.finish() else {
             return Err(OutputError::Abandoned);
         };
+        files.wait_for_commands();
         let lost = files.lost().iter().copied().chain(std::iter::repeat(0));
         for (((_, account), member), lost) in accounts.iter_mut().zip(&self.members).zip(lost) {
             account.captured = member.handed.saturating_sub(lost);

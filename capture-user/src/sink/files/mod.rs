@@ -3,7 +3,9 @@
 //!
 //! - [`names`]: what each is called; [`retention`]: which go when there are too many
 //! - [`series`]: both together, with what is there from earlier captures
+//! - [`exec`]: the command that is run on each finished one
 
+pub mod exec;
 pub mod names;
 pub mod retention;
 pub mod series;
@@ -14,6 +16,7 @@ use super::output::{Background, Opened, OutputError};
 use super::pcapng::file::count_packets;
 use super::pcapng::{Closing, Header, PcapngFile};
 use crate::packet::InterfaceId;
+use exec::Runner;
 use series::Series;
 
 /// What the thread is told besides the blocks of the file.
@@ -48,6 +51,7 @@ pub struct Files {
     /// Packets lost in all files, by the capture's ids.
     lost: Vec<u64>,
     series: Option<Series>,
+    runner: Option<Runner>,
     failure: Option<OutputError>,
     /// Bytes of the files before this one.
     before: u64,
@@ -62,6 +66,7 @@ impl Files {
         path: Option<PathBuf>,
         members: Vec<InterfaceId>,
         series: Option<Series>,
+        runner: Option<Runner>,
         tell: Tell,
     ) -> Self {
         let mut files = Self {
@@ -71,6 +76,7 @@ impl Files {
             lost_here: Vec::new(),
             lost: Vec::new(),
             series,
+            runner,
             failure: None,
             before: 0,
             tell,
@@ -91,6 +97,13 @@ impl Files {
         &self.lost
     }
 
+    /// Waits until the command has run on every file.
+    pub fn wait_for_commands(&mut self) {
+        if let Some(runner) = self.runner.take() {
+            runner.finish();
+        }
+    }
+
     fn close(&mut self, closings: &[Closing]) -> Result<(), OutputError> {
         let lost_here = match self.current.take() {
             Some(file) => {
@@ -98,6 +111,9 @@ impl Files {
                 self.before += finished.bytes;
                 if let Some(failure) = finished.failure {
                     self.failure.get_or_insert(failure);
+                }
+                if let (Some(runner), Some(path)) = (&self.runner, &self.path) {
+                    runner.run(path.clone());
                 }
                 finished.lost
             }
