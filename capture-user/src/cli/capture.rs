@@ -16,7 +16,9 @@ use crate::session::limits::Limits;
 use crate::session::plan::{Plan, Rotate};
 use crate::session::{self, Outcome};
 use crate::sink::files::exec::Exec;
+use crate::target::entering::enter_where_needed;
 use crate::target::select::Pattern;
+use crate::target::workload::Workload;
 
 /// The ring unless told otherwise: at a million small packets a second it holds a sixth of a
 /// second.
@@ -44,6 +46,18 @@ pub struct Args {
     /// Where to attach
     #[arg(long, value_enum, default_value_t, help_heading = "What to capture")]
     hook: At,
+    /// A bridge and all its ports, those that join later too. Repeatable
+    #[arg(long, value_name = "NAME", help_heading = "What to capture")]
+    bridge: Vec<String>,
+
+    /// The interfaces that lead to this process's network namespace. Repeatable
+    #[arg(long, value_name = "PID", help_heading = "What to capture")]
+    pid: Vec<u32>,
+
+    /// The interfaces that lead to this network namespace, by its name (`ip netns`) or its file. A
+    /// namespace that none leads to is entered. Repeatable
+    #[arg(long, value_name = "PATH-OR-NAME", help_heading = "What to capture")]
+    netns: Vec<String>,
 
     /// Which way, seen from the node
     #[arg(
@@ -209,12 +223,21 @@ impl Args {
                 .interface
                 .iter()
                 .map(|name| Pattern::parse(name))
+                .chain(
+                    self.bridge
+                        .into_iter()
+                        .map(|name| Ok(Pattern::Bridge(name))),
+                )
                 .collect::<Result<_>>()?,
             hook: match self.hook {
                 At::Tc => Hook::Tc,
                 At::Clsact => Hook::Clsact,
                 At::Xdp => Hook::Xdp,
             },
+            workloads: (self.pid.into_iter().map(Workload::Pid))
+                .chain(self.netns.into_iter().map(Workload::Netns))
+                .collect(),
+            notes: Vec::new(),
             directions: match self.direction {
                 Way::Out if self.hook == At::Xdp => {
                     return Err(Error::usage(
@@ -304,7 +327,9 @@ fn ring_bytes(typed: u64) -> Result<u32> {
 ///
 /// What keeps the capture from starting, or cuts it short.
 pub fn run(args: Args) -> Result<ExitCode> {
-    let plan = args.resolve()?;
+    let mut plan = args.resolve()?;
+    let entered = enter_where_needed(&mut plan.interfaces, &mut plan.workloads)?;
+    plan.notes.extend(entered);
     let fail_on_loss = plan.fail_on_loss;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -415,6 +440,22 @@ mod tests {
             );
         }
         assert_eq!(resolve("--hook clsact").unwrap().directions.len(), 2);
+    }
+
+    #[test]
+    fn bridges_come_after_interfaces_and_workloads_are_kept_apart() {
+        let plan =
+            resolve("--bridge br0 -i eth0 --netns blue --pid 17 --netns /proc/9/ns/net").unwrap();
+        assert_eq!(plan.interfaces.len(), 2);
+        assert_eq!(plan.interfaces[1], Pattern::Bridge("br0".into()));
+        assert_eq!(
+            plan.workloads,
+            [
+                Workload::Pid(17),
+                Workload::Netns("blue".into()),
+                Workload::Netns("/proc/9/ns/net".into())
+            ]
+        );
     }
 
     #[test]

@@ -163,6 +163,11 @@ impl Session {
                 },
                 event = self.watch.next(), if watching => match event {
                     Ok(event) => {
+                        if let LinkEvent::Appeared(link) | LinkEvent::Changed(link) = &event
+                            && !self.attached.is_on(link.index)
+                        {
+                            self.selection.look_again(link).await;
+                        }
                         if self.follow(event) {
                             return Some(StopReason::NoInterfaceLeft);
                         }

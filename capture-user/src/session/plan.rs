@@ -9,14 +9,19 @@ use crate::kernel::attach::Hook;
 use crate::packet::Direction;
 use crate::sink::files::exec::Exec;
 use crate::target::select::Pattern;
+use crate::target::workload::Workload;
 
 /// One capture, before it starts.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Which interfaces; none is the usual one.
+    /// Which interfaces; none is the usual one, unless workloads are named.
     pub interfaces: Vec<Pattern>,
     /// Where to attach.
     pub hook: Hook,
+    /// What is captured by the interfaces that lead to it.
+    pub workloads: Vec<Workload>,
+    /// What the user should know of how the interfaces were found, one line each.
+    pub notes: Vec<String>,
     /// Which ways.
     pub directions: Vec<Direction>,
     /// What to match.
@@ -69,6 +74,8 @@ impl Plan {
         Self {
             interfaces: Vec::new(),
             hook: Hook::Tc,
+            workloads: Vec::new(),
+            notes: Vec::new(),
             directions: vec![Direction::In, Direction::Out],
             filter: Filter::default(),
             snaplen: capture_common::record::MAX_SNAPLEN,

@@ -61,9 +61,10 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
     let (watch, links) = Watch::start().await?;
     let roles = roles::roles(&links);
     let role = |link: &Link| roles.get(&link.index).copied().unwrap_or(Role::Unknown);
-    let mut selection = select(&plan, &links)?;
+    let mut selection = select(&plan, &links).await?;
     // Said once everything has begun: a capture that can't begin says just why.
-    let mut notes = std::mem::take(&mut selection.notes);
+    let mut notes = plan.notes.clone();
+    notes.append(&mut selection.notes);
     let offset = Offset::measure();
     let header = link_header(&selection);
     let about = About::this_capture(&plan, offset);
@@ -221,12 +222,13 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
     })
 }
 
-fn select(plan: &Plan, links: &[Link]) -> Result<Selection> {
-    if plan.interfaces.is_empty() {
-        usual(links)
-    } else {
-        resolve(&plan.interfaces, links)
+async fn select(plan: &Plan, links: &[Link]) -> Result<Selection> {
+    if plan.interfaces.is_empty() && plan.workloads.is_empty() {
+        return usual(links);
     }
+    let mut selection = resolve(&plan.interfaces, links)?;
+    selection.add(&plan.workloads, links).await?;
+    Ok(selection)
 }
 
 /// Frames without link headers only for a single interface, with none to join it later: libpcap

@@ -1,14 +1,21 @@
 //! The node's interfaces, and which of them a capture is about.
 //!
 //! - [`links`]: what interfaces there are in the current network namespace, read over rtnetlink
-//! - [`select`]: what `-i` means: a name, `#INDEX`, a glob or `any`, resolved against the links
+//! - [`select`]: what `-i` and `--bridge` mean, resolved against the links
+//! - [`workload`]: what runs here and is asked for by its own name: `--pid`, `--netns`
+//! - [`netns`]: which links lead into which other namespace; [`entering`]: going into one
+//! - [`process`]: what is known of a process
 //! - [`watch`]: what happens to the links while a capture runs
 //! - [`glob`]: shell patterns over interface names
 //! - [`name`]: interface names as text, and safe to print
 
+pub mod entering;
 pub mod glob;
 pub mod links;
 pub mod name;
 mod netlink;
+pub mod netns;
+pub mod process;
 pub mod select;
 pub mod watch;
+pub mod workload;

@@ -3,7 +3,7 @@
 use std::io;
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR};
-use netlink_sys::{AsyncSocketExt, SocketAddr, TokioSocket, protocols::NETLINK_ROUTE};
+use netlink_sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket, protocols::NETLINK_ROUTE};
 
 pub(super) use crate::netlink::{attributes, is_overrun, messages, u16_at, u32_at};
 
@@ -24,14 +24,18 @@ pub(super) fn open(groups: u32) -> io::Result<TokioSocket> {
 ///
 /// What changed while the kernel was telling may be missing or told twice: then the dump is begun
 /// again, and `each` hears `None` first, to forget what it was told.
+///
+/// The kernel reads the request strictly (`NETLINK_GET_STRICT_CHK`, since Linux 4.20) if told so:
+/// then no attribute of it is ignored in silence.
 pub(super) async fn dump(
     request: u16,
     payload: &[u8],
+    strictly: bool,
     mut each: impl FnMut(Option<(u16, &[u8])>),
 ) -> io::Result<()> {
     for attempt in 1..=ATTEMPTS {
         each(None);
-        let undisturbed = dump_once(request, payload, |kind, payload| {
+        let undisturbed = dump_once(request, payload, strictly, |kind, payload| {
             each(Some((kind, payload)));
         })
         .await?;
@@ -47,9 +51,13 @@ pub(super) async fn dump(
 async fn dump_once(
     request: u16,
     payload: &[u8],
+    strictly: bool,
     mut each: impl FnMut(u16, &[u8]),
 ) -> io::Result<bool> {
     let socket = open(0)?;
+    if strictly {
+        socket.socket_ref().set_netlink_get_strict_chk(true)?;
+    }
     socket
         .send_to(
             &netlink::request(request, NLM_F_REQUEST | NLM_F_DUMP, payload),

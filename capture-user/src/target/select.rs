@@ -1,4 +1,4 @@
-//! What `-i` means: text → [`Pattern`] → the links that it stands for.
+//! What `-i` and `--bridge` mean: text → [`Pattern`] → the links that it stands for.
 
 use std::collections::BTreeSet;
 
@@ -6,12 +6,13 @@ use crate::{
     error::{Error, Result},
     target::{
         glob::Glob,
-        links::{Framing, Link},
+        links::{Device, Framing, Link},
         name::printable,
+        workload::{Followed, Workload},
     },
 };
 
-/// One `-i` argument.
+/// One `-i` or `--bridge` argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pattern {
     /// The interface of that name, or of that alternative name.
@@ -22,6 +23,8 @@ pub enum Pattern {
     Glob(Glob),
     /// `any`: all interfaces that are up, also those that appear later.
     Any,
+    /// `--bridge`: the bridge of that name and its ports that are up, also those that join later.
+    Bridge(String),
 }
 
 impl Pattern {
@@ -57,10 +60,11 @@ impl Pattern {
     /// Whether interfaces that appear later belong to it too.
     #[must_use]
     pub fn takes_later(&self) -> bool {
-        matches!(self, Self::Glob(_) | Self::Any)
+        matches!(self, Self::Glob(_) | Self::Any | Self::Bridge(_))
     }
 
-    /// Whether it stands for this link, up or not.
+    /// Whether it stands for this link, up or not. Of a bridge's ports only [`Selection`] knows,
+    /// since they go by its index.
     #[must_use]
     pub fn matches(&self, link: &Link) -> bool {
         match self {
@@ -70,6 +74,30 @@ impl Pattern {
                 glob.matches(&link.name) || link.altnames.iter().any(|name| glob.matches(name))
             }
             Self::Any => true,
+            Self::Bridge(name) => is_bridge(link) && link.is_called(name),
+        }
+    }
+}
+
+/// What belongs to a selection besides the links that it began with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Later {
+    /// What the pattern matches.
+    Matching(Pattern),
+    /// The bridge that the pattern matches, and the ports of the one that it matched last.
+    Ports { bridge: Pattern, index: u32 },
+}
+
+impl Later {
+    fn takes(&mut self, link: &Link) -> bool {
+        match self {
+            Self::Matching(pattern) => pattern.matches(link),
+            // The same bridge, or one that was made anew under its name.
+            Self::Ports { bridge, index } if bridge.matches(link) => {
+                *index = link.index;
+                true
+            }
+            Self::Ports { index, .. } => link.master == Some(*index),
         }
     }
 }
@@ -82,20 +110,71 @@ pub struct Selection {
     pub links: Vec<Link>,
     /// What the user should know of what was left out, one line each.
     pub notes: Vec<String>,
-    later: Vec<Pattern>,
+    later: Vec<Later>,
+    followed: Vec<Followed>,
 }
 
 impl Selection {
+    /// Adds the interfaces of these workloads, found among all links that there are.
+    ///
+    /// # Errors
+    ///
+    /// As [`Workload::find`]; [`Error::Failure`] for a workload without an interface here that is
+    /// up.
+    pub async fn add(&mut self, workloads: &[Workload], links: &[Link]) -> Result<()> {
+        for workload in workloads {
+            let place = workload.find().await?;
+            let found = place.host_side(links);
+            let up = found.iter().filter(|link| link.up && can_be_read(link));
+            let before = self.links.len();
+            let mut taken = 0;
+            for &link in up {
+                taken += 1;
+                if !self.links[..before].iter().any(|it| it.index == link.index) {
+                    self.links.push(link.clone());
+                }
+            }
+            if taken == 0 {
+                return Err(match found.first() {
+                    Some(link) => Error::failure(format!(
+                        "{workload}: its interface here, {name}, is down: bring it up with `ip \
+                         link set {name} up`",
+                        name = printable(&link.name)
+                    )),
+                    None => Error::failure(format!(
+                        "{workload}: no interface of this namespace leads to {} any more: try again",
+                        place.whose
+                    )),
+                });
+            }
+            self.followed.push(Followed::new(workload, &place));
+        }
+        Ok(())
+    }
+
     /// Whether interfaces that appear later can belong to it.
     #[must_use]
     pub fn takes_later(&self) -> bool {
-        !self.later.is_empty()
+        !self.later.is_empty() || self.followed.iter().any(Followed::takes_later)
+    }
+
+    /// Finds out where the workloads are by now, if the link that has appeared or changed could be
+    /// one of theirs. To be called before [`Selection::takes`].
+    pub async fn look_again(&mut self, link: &Link) {
+        if link.up && link.peer.is_some_and(|peer| peer.netns_id.is_some()) {
+            for followed in &mut self.followed {
+                followed.refresh().await;
+            }
+        }
     }
 
     /// Whether a link that has appeared, or come up, belongs to it.
     #[must_use]
-    pub fn takes(&self, link: &Link) -> bool {
-        link.up && can_be_read(link) && self.later.iter().any(|pattern| pattern.matches(link))
+    pub fn takes(&mut self, link: &Link) -> bool {
+        link.up
+            && can_be_read(link)
+            && (self.later.iter_mut().any(|later| later.takes(link))
+                || self.followed.iter().any(|followed| followed.takes(link)))
     }
 }
 
@@ -104,7 +183,8 @@ impl Selection {
 /// # Errors
 ///
 /// [`Error::Failure`] for a named interface that doesn't exist, is down, or has framing that can't
-/// be read, and for a pattern that finds nothing to capture on.
+/// be read, and for a pattern that finds nothing to capture on; [`Error::Usage`] for what is no
+/// bridge, with those that there are.
 pub fn resolve(patterns: &[Pattern], links: &[Link]) -> Result<Selection> {
     let mut selection = Selection::default();
     let mut taken = BTreeSet::new();
@@ -116,13 +196,24 @@ pub fn resolve(patterns: &[Pattern], links: &[Link]) -> Result<Selection> {
             Pattern::Glob(glob) => match links.iter().find(|link| link.is_called(glob.text())) {
                 Some(link) => vec![capturable(link, &link.name)?],
                 None => {
-                    selection.later.push(pattern.clone());
+                    selection.later.push(Later::Matching(pattern.clone()));
                     all(pattern, glob.text(), links, &mut selection.notes)?
                 }
             },
             Pattern::Any => {
-                selection.later.push(pattern.clone());
+                selection.later.push(Later::Matching(pattern.clone()));
                 all(pattern, "any", links, &mut selection.notes)?
+            }
+            Pattern::Bridge(name) => {
+                let bridge = bridge(name, links)?;
+                selection.later.push(Later::Ports {
+                    bridge: pattern.clone(),
+                    index: bridge.index,
+                });
+                let ports = links.iter().filter(|link| {
+                    link.master == Some(bridge.index) && link.up && can_be_read(link)
+                });
+                std::iter::once(bridge).chain(ports).collect()
             }
         };
         for link in found {
@@ -176,6 +267,40 @@ fn indexed(index: u32, links: &[Link]) -> Result<&Link> {
             "#{index}: no interface has this index; `nodecap interfaces` lists them"
         ))),
     }
+}
+
+fn bridge<'a>(name: &str, links: &'a [Link]) -> Result<&'a Link> {
+    let called = printable(name);
+    match links.iter().find(|link| link.is_called(name)) {
+        Some(link) if is_bridge(link) => capturable(link, name),
+        Some(link) => Err(Error::usage(format!(
+            "--bridge {called}: it is no bridge ({}): name it with -i {called}; {}",
+            printable(link.kind().name()),
+            bridges(links)
+        ))),
+        None => Err(Error::usage(format!(
+            "--bridge {called}: no such interface; {}",
+            bridges(links)
+        ))),
+    }
+}
+
+/// The bridges to choose from, in words.
+fn bridges(links: &[Link]) -> String {
+    let names: Vec<_> = links
+        .iter()
+        .filter(|link| is_bridge(link))
+        .map(|link| printable(&link.name).to_string())
+        .collect();
+    match names.as_slice() {
+        [] => "there are no bridges here".into(),
+        [one] => format!("the only bridge is {one}"),
+        more => format!("the bridges are {}", more.join(", ")),
+    }
+}
+
+fn is_bridge(link: &Link) -> bool {
+    link.device == Device::Bridge
 }
 
 /// The link, which the user named so, if a capture on it is possible.
@@ -243,7 +368,7 @@ fn can_be_read(link: &Link) -> bool {
 }
 
 fn is_loopback(link: &Link) -> bool {
-    link.device == crate::target::links::Device::Loopback
+    link.device == Device::Loopback
 }
 
 /// The name nearest to a mistyped one, if it is near: a third of it may be wrong.

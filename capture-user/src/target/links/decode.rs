@@ -27,6 +27,7 @@ const IFLA_WIRELESS: u16 = 11;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_EXT_MASK: u16 = 29;
 const IFLA_LINK_NETNSID: u16 = 37;
+const IFLA_TARGET_NETNSID: u16 = 46;
 const IFLA_PROP_LIST: u16 = 52;
 const IFLA_ALT_IFNAME: u16 = 53;
 const IFLA_PARENT_DEV_NAME: u16 = 56;
@@ -37,6 +38,7 @@ const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
 const IFADDRMSG_LEN: usize = 8;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
+const IFA_TARGET_NETNSID: u16 = 10;
 
 const RTMSG_LEN: usize = 12;
 const RTA_OIF: u16 = 4;
@@ -44,18 +46,35 @@ const RTA_MULTIPATH: u16 = 9;
 const RTN_UNICAST: u8 = 1;
 const RTM_F_CLONED: u32 = 0x200;
 
-/// The body of a request for all addresses: any family.
-pub(super) const ADDRESS_REQUEST: [u8; IFADDRMSG_LEN] = [0; IFADDRMSG_LEN];
 /// The body of a request for all routes: any family, any table.
 pub(super) const ROUTE_REQUEST: [u8; RTMSG_LEN] = [0; RTMSG_LEN];
 
-/// The body of a request for all links, without their counters.
-pub(super) fn link_request() -> Vec<u8> {
+/// The body of a request for all links of this namespace, or of the one with that number, without
+/// their counters.
+pub(super) fn link_request(netns: Option<i32>) -> Vec<u8> {
     let mut request = vec![0; IFINFOMSG_LEN];
-    request.extend(8_u16.to_ne_bytes());
-    request.extend(IFLA_EXT_MASK.to_ne_bytes());
-    request.extend(RTEXT_FILTER_SKIP_STATS.to_ne_bytes());
+    put(&mut request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+    if let Some(id) = netns {
+        put(&mut request, IFLA_TARGET_NETNSID, id.cast_unsigned());
+    }
     request
+}
+
+/// The body of a request for all addresses, of any family, of this namespace or of the one with
+/// that number. The kernel heeds the number only when it reads the request strictly.
+pub(super) fn address_request(netns: Option<i32>) -> Vec<u8> {
+    let mut request = vec![0; IFADDRMSG_LEN];
+    if let Some(id) = netns {
+        put(&mut request, IFA_TARGET_NETNSID, id.cast_unsigned());
+    }
+    request
+}
+
+/// Appends an attribute.
+fn put(request: &mut Vec<u8>, kind: u16, value: u32) {
+    request.extend(8_u16.to_ne_bytes());
+    request.extend(kind.to_ne_bytes());
+    request.extend(value.to_ne_bytes());
 }
 
 /// The link that an `RTM_NEWLINK` or `RTM_DELLINK` tells of, without addresses and routes.

@@ -36,42 +36,23 @@ pub(super) fn unreadable(error: io::Error) -> Error {
     ))
 }
 
-async fn read() -> io::Result<Vec<Link>> {
-    let mut links = BTreeMap::new();
-    dump(
-        decode::RTM_GETLINK,
-        &decode::link_request(),
-        |answer| match answer {
-            None => links.clear(),
-            Some((_, payload)) => {
-                if let Some(link) = link(payload) {
-                    links.insert(link.index, link);
-                }
-            }
-        },
-    )
-    .await?;
+/// The links of another namespace, with their addresses, by the number that this one knows it by;
+/// of their routes nothing is told.
+pub(super) async fn list_in(netns: i32) -> io::Result<BTreeMap<u32, Link>> {
+    let mut links = links(Some(netns)).await?;
+    add_addresses(&mut links, Some(netns)).await?;
+    Ok(links)
+}
 
-    let mut addresses = Vec::new();
-    dump(
-        decode::RTM_GETADDR,
-        &decode::ADDRESS_REQUEST,
-        |answer| match answer {
-            None => addresses.clear(),
-            Some((_, payload)) => addresses.extend(decode::address(payload)),
-        },
-    )
-    .await?;
-    for (index, address) in addresses {
-        if let Some(link) = links.get_mut(&index) {
-            link.addresses.push(address);
-        }
-    }
+async fn read() -> io::Result<Vec<Link>> {
+    let mut links = links(None).await?;
+    add_addresses(&mut links, None).await?;
 
     let mut uplinks = Vec::new();
     dump(
         decode::RTM_GETROUTE,
         &decode::ROUTE_REQUEST,
+        false,
         |answer| match answer {
             None => uplinks.clear(),
             Some((_, payload)) => uplinks.extend(decode::default_route(payload)),
@@ -85,6 +66,45 @@ async fn read() -> io::Result<Vec<Link>> {
     }
 
     Ok(links.into_values().collect())
+}
+
+async fn links(netns: Option<i32>) -> io::Result<BTreeMap<u32, Link>> {
+    let mut links = BTreeMap::new();
+    dump(
+        decode::RTM_GETLINK,
+        &decode::link_request(netns),
+        netns.is_some(),
+        |answer| match answer {
+            None => links.clear(),
+            Some((_, payload)) => {
+                if let Some(link) = link(payload) {
+                    links.insert(link.index, link);
+                }
+            }
+        },
+    )
+    .await?;
+    Ok(links)
+}
+
+async fn add_addresses(links: &mut BTreeMap<u32, Link>, netns: Option<i32>) -> io::Result<()> {
+    let mut addresses = Vec::new();
+    dump(
+        decode::RTM_GETADDR,
+        &decode::address_request(netns),
+        netns.is_some(),
+        |answer| match answer {
+            None => addresses.clear(),
+            Some((_, payload)) => addresses.extend(decode::address(payload)),
+        },
+    )
+    .await?;
+    for (index, address) in addresses {
+        if let Some(link) = links.get_mut(&index) {
+            link.addresses.push(address);
+        }
+    }
+    Ok(())
 }
 
 /// The link that an `RTM_NEWLINK` or `RTM_DELLINK` tells of, without addresses and routes; none

@@ -170,6 +170,93 @@ fn only_globs_and_any_take_what_appears_later() {
     assert!(!resolved(&["any"]).expect("a selection").takes(&unreadable));
 }
 
+/// br0 (up) with the ports veth0 (up) and veth1 (down), and veth2, which is no port.
+fn bridged() -> Vec<Link> {
+    let port = |index, name| Link {
+        bridge_port: true,
+        master: Some(3),
+        ..link(index, name)
+    };
+    vec![
+        Link {
+            device: Device::Bridge,
+            ..link(3, "br0")
+        },
+        port(4, "veth0"),
+        Link {
+            up: false,
+            ..port(5, "veth1")
+        },
+        link(6, "veth2"),
+    ]
+}
+
+fn of_bridge(name: &str) -> Result<Selection> {
+    resolve(&[Pattern::Bridge(name.into())], &bridged())
+}
+
+#[test]
+fn a_bridge_is_captured_on_with_its_ports_that_are_up() {
+    let selection = of_bridge("br0").expect("a selection");
+    assert_eq!(
+        selection
+            .links
+            .iter()
+            .map(|link| &*link.name)
+            .collect::<Vec<_>>(),
+        ["br0", "veth0"]
+    );
+}
+
+#[test]
+fn ports_that_join_a_bridge_or_come_up_later_belong_to_it() {
+    let mut selection = of_bridge("br0").expect("a selection");
+    let links = bridged();
+    assert!(!selection.takes(&links[2]), "it is down");
+    let came_up = Link {
+        up: true,
+        ..links[2].clone()
+    };
+    assert!(selection.takes(&came_up));
+    assert!(!selection.takes(&links[3]));
+    let joined = Link {
+        master: Some(3),
+        ..links[3].clone()
+    };
+    assert!(selection.takes(&joined));
+}
+
+#[test]
+fn a_bridge_made_anew_under_its_name_is_taken_with_its_ports() {
+    let mut selection = of_bridge("br0").expect("a selection");
+    let port = Link {
+        master: Some(9),
+        ..link(10, "veth9")
+    };
+    assert!(!selection.takes(&port));
+    let bridge = Link {
+        device: Device::Bridge,
+        ..link(9, "br0")
+    };
+    assert!(selection.takes(&bridge) && selection.takes(&port));
+}
+
+#[test]
+fn what_is_no_bridge_is_wrong_usage_and_the_bridges_are_told() {
+    let usage = |name| match of_bridge(name) {
+        Err(Error::Usage(text)) => text,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        usage("br1"),
+        "--bridge br1: no such interface; the only bridge is br0"
+    );
+    assert_eq!(
+        usage("veth2"),
+        "--bridge veth2: it is no bridge (veth): name it with -i veth2; the only bridge is br0"
+    );
+}
+
 #[test]
 fn an_empty_name_and_an_impossible_index_are_wrong_usage() {
     for text in ["", "#", "#0", "#-1", "#x", "#4294967296", "#2147483648"] {
