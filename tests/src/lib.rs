@@ -9,6 +9,7 @@
 //!
 //! - [`namespace`]: a network of one's own, and programs and sockets in it
 //! - [`topology`]: namespaces wired together
+//! - [`docker`]: containers on a node of that kind, by Docker itself
 //! - [`frames`]: frames made by hand, from the ordinary to the broken
 //! - [`replay`]: puts frames on an interface, as many and as fast as wanted
 //! - [`packet_socket`]: puts them there one by one, also where they make no sense
@@ -28,6 +29,7 @@
 pub mod ability;
 pub mod balancer;
 pub mod compare;
+pub mod docker;
 pub mod elf;
 pub mod flows;
 pub mod frames;

@@ -27,6 +27,7 @@ pub struct Nodecap<'a> {
     arguments: Vec<OsString>,
     stdout: Stdout,
     as_nobody: bool,
+    environment: Vec<(OsString, OsString)>,
 }
 
 impl<'a> Nodecap<'a> {
@@ -39,6 +40,7 @@ impl<'a> Nodecap<'a> {
             arguments,
             stdout: Stdout::Collected,
             as_nobody: false,
+            environment: Vec::new(),
         }
     }
 
@@ -72,6 +74,14 @@ impl<'a> Nodecap<'a> {
         self
     }
 
+    /// With a variable in its environment.
+    #[must_use]
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        let variable = (name.as_ref().to_owned(), value.as_ref().to_owned());
+        self.environment.push(variable);
+        self
+    }
+
     /// Run by a user without any privilege.
     #[must_use]
     pub fn as_nobody(mut self) -> Self {
@@ -90,6 +100,7 @@ impl<'a> Nodecap<'a> {
             self.namespace.command(binary)
         };
         command.args(&self.arguments);
+        command.envs(self.environment);
         Capture {
             process: Process::start(&mut command, self.stdout),
         }

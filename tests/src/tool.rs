@@ -4,10 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Each program with the Debian package that installs it.
-const PACKAGES: [(&str, &str); 22] = [
+const PACKAGES: [(&str, &str); 25] = [
     ("bpftool", "bpftool"),
+    ("busybox", "busybox-static"),
     ("capinfos", "wireshark-common"),
     ("cat", "coreutils"),
+    ("docker", "docker.io"),
+    ("dockerd", "docker.io"),
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
     ("ipvsadm", "ipvsadm"),

@@ -31,7 +31,7 @@ pub(crate) struct Tool {
     need: Need,
 }
 
-const TOOLS: [Tool; 21] = [
+const TOOLS: [Tool; 23] = [
     Tool {
         program: "cc",
         package: "gcc",
@@ -108,6 +108,22 @@ const TOOLS: [Tool; 21] = [
         need: Need::Test,
     },
     Tool {
+        program: "dockerd",
+        package: "docker.io",
+        need: Need::Test,
+    },
+    // Docker makes its masquerade with it, and Debian's package only recommends it.
+    Tool {
+        program: "iptables",
+        package: "iptables",
+        need: Need::Test,
+    },
+    Tool {
+        program: "busybox",
+        package: "busybox-static",
+        need: Need::Test,
+    },
+    Tool {
         program: "qemu-system-x86_64",
         package: "qemu-system-x86",
         need: Need::Vm,
@@ -120,11 +136,6 @@ const TOOLS: [Tool; 21] = [
     Tool {
         program: "xz",
         package: "xz-utils",
-        need: Need::Vm,
-    },
-    Tool {
-        program: "iptables",
-        package: "iptables",
         need: Need::Vm,
     },
     Tool {

@@ -50,6 +50,11 @@ pub struct Args {
     #[arg(long, value_name = "NAME", help_heading = "What to capture")]
     bridge: Vec<String>,
 
+    /// The interfaces that lead to this container, also after it was restarted: by its name in
+    /// Docker or podman, its id, or the beginning of that. Repeatable
+    #[arg(long, value_name = "ID-OR-NAME", help_heading = "What to capture")]
+    container: Vec<String>,
+
     /// The interfaces that lead to this process's network namespace. Repeatable
     #[arg(long, value_name = "PID", help_heading = "What to capture")]
     pid: Vec<u32>,
@@ -234,7 +239,8 @@ impl Args {
                 At::Clsact => Hook::Clsact,
                 At::Xdp => Hook::Xdp,
             },
-            workloads: (self.pid.into_iter().map(Workload::Pid))
+            workloads: (self.container.into_iter().map(Workload::Container))
+                .chain(self.pid.into_iter().map(Workload::Pid))
                 .chain(self.netns.into_iter().map(Workload::Netns))
                 .collect(),
             notes: Vec::new(),

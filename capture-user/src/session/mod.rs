@@ -12,6 +12,7 @@
 //! - `start`: from a plan to everything attached and open; `attached`: the kernel side of it,
 //!   `attachment`: what is said of how that is done, `evidence`: what else is listened to,
 //!   `completeness`: whether nothing is missed
+//! - `undecided`: interfaces of which it isn't known yet whose they are
 
 mod about;
 mod attached;
@@ -34,6 +35,7 @@ mod status;
 pub mod stop;
 mod summary;
 mod tracking;
+mod undecided;
 
 use std::future::pending;
 use std::pin::pin;
@@ -56,6 +58,7 @@ use self::progress::Progress;
 use self::signals::{Signal, Signals};
 use self::status::Status;
 use self::stop::StopReason;
+use self::undecided::Undecided;
 use crate::error::{Error, Result};
 use crate::evidence::conntrack::{Conntrack, ConntrackError};
 use crate::flow::evidence::{self as known, Evidence, Fact};
@@ -115,6 +118,7 @@ struct Session {
     status: Status,
     log: Option<KernelLog>,
     events_lost: bool,
+    undecided: Undecided,
     /// When `--duration` is over.
     deadline: Option<Instant>,
 }
@@ -163,11 +167,7 @@ impl Session {
                 },
                 event = self.watch.next(), if watching => match event {
                     Ok(event) => {
-                        if let LinkEvent::Appeared(link) | LinkEvent::Changed(link) = &event
-                            && !self.attached.is_on(link.index)
-                        {
-                            self.selection.look_again(link).await;
-                        }
+                        self.look_into(&event).await;
                         if self.follow(event) {
                             return Some(StopReason::NoInterfaceLeft);
                         }
@@ -189,7 +189,38 @@ impl Session {
                         self.status.say(&format!("nodecap: {error}"));
                     }
                 },
+                () = self.undecided.wait() => self.decide().await,
                 _ = tick.tick(), if ticking => self.tick(),
+            }
+        }
+    }
+
+    /// Finds out whose an interface is that has appeared, before it is decided upon.
+    async fn look_into(&mut self, event: &LinkEvent) {
+        match event {
+            LinkEvent::Removed { index, .. } => self.undecided.forget(*index),
+            LinkEvent::Appeared(link) | LinkEvent::Changed(link) => {
+                if self.attached.is_on(link.index) {
+                    return;
+                }
+                self.selection.look_again(link).await;
+                if self.selection.may_take_soon(link) && !self.selection.takes(link) {
+                    self.undecided.put_off(link, Instant::now());
+                } else {
+                    self.undecided.forget(link.index);
+                }
+            }
+        }
+    }
+
+    /// Looks again at the interfaces that couldn't be decided upon.
+    async fn decide(&mut self) {
+        for link in self.undecided.due(Instant::now()) {
+            self.selection.look_again(&link).await;
+            if self.selection.takes(&link) {
+                self.undecided.forget(link.index);
+                self.join(&link);
+                self.review_completeness();
             }
         }
     }

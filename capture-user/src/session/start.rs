@@ -24,6 +24,7 @@ use super::progress::Progress;
 use super::signals::Signals;
 use super::status::Status;
 use super::tracking::Tracking;
+use super::undecided::Undecided;
 use super::{Session, attachment, evidence};
 use crate::error::{Error, Result};
 use crate::evidence::roles;
@@ -218,6 +219,7 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
         status,
         log,
         events_lost: false,
+        undecided: Undecided::default(),
         deadline,
     })
 }

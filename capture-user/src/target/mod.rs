@@ -2,9 +2,9 @@
 //!
 //! - [`links`]: what interfaces there are in the current network namespace, read over rtnetlink
 //! - [`select`]: what `-i` and `--bridge` mean, resolved against the links
-//! - [`workload`]: what runs here and is asked for by its own name: `--pid`, `--netns`
+//! - [`workload`]: what runs here and is asked for by its own name: a container, a process
 //! - [`netns`]: which links lead into which other namespace; [`entering`]: going into one
-//! - [`process`]: what is known of a process
+//! - [`process`]: whose a process is; [`runtime`]: the names that container engines gave
 //! - [`watch`]: what happens to the links while a capture runs
 //! - [`glob`]: shell patterns over interface names
 //! - [`name`]: interface names as text, and safe to print
@@ -16,6 +16,7 @@ pub mod name;
 mod netlink;
 pub mod netns;
 pub mod process;
+pub mod runtime;
 pub mod select;
 pub mod watch;
 pub mod workload;

@@ -168,6 +168,15 @@ impl Selection {
         }
     }
 
+    /// Whether a link that it doesn't take now may turn out to belong to it soon.
+    #[must_use]
+    pub fn may_take_soon(&self, link: &Link) -> bool {
+        link.up
+            && can_be_read(link)
+            && link.peer.is_some_and(|peer| peer.netns_id.is_some())
+            && self.followed.iter().any(Followed::is_awaited)
+    }
+
     /// Whether a link that has appeared, or come up, belongs to it.
     #[must_use]
     pub fn takes(&mut self, link: &Link) -> bool {

@@ -127,3 +127,25 @@ fn has_hardware(link: &Link) -> bool {
         .is_ok_and(|index| index.trim() == link.index.to_string())
         && directory.join("device").exists()
 }
+
+/// A veth that is up, for tests.
+#[cfg(test)]
+pub(crate) fn example(index: u32, name: &str) -> Link {
+    Link {
+        index,
+        name: name.to_owned(),
+        altnames: Vec::new(),
+        device: Device::Veth,
+        bridge_port: false,
+        default_route: false,
+        up: true,
+        running: true,
+        mtu: 1_500,
+        mac: None,
+        addresses: Vec::new(),
+        master: None,
+        peer: None,
+        lower: None,
+        framing: Framing::Ethernet,
+    }
+}

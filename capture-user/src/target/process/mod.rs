@@ -1,8 +1,16 @@
 //! Processes, as far as they tell whose a network namespace is.
+//!
+//! - [`Process`]: one, told apart from a later one with its id; [`scan`]: all of them
+//! - [`cgroup`]: the container that a process is in
 
 use std::fs;
 
 use super::name;
+
+pub mod cgroup;
+mod scan;
+
+pub use self::scan::{Seen, scan};
 
 /// A process, told apart from a later one that gets its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +31,20 @@ impl Process {
             pid,
             started: start_time(&stat)?,
         })
+    }
+
+    /// When it was started: the smaller, the earlier.
+    pub(super) fn started(self) -> u64 {
+        self.started
+    }
+
+    /// A process that needn't exist, started in the order of the ids.
+    #[cfg(test)]
+    pub(crate) fn example(pid: u32) -> Self {
+        Self {
+            pid,
+            started: u64::from(pid),
+        }
     }
 
     /// Whether it is still there.

@@ -3,8 +3,13 @@
 //! The kernel gives a namespace's number to another one as soon as it is free, so a number that
 //! was once the workload's says nothing of a link that appears later: it is asked for again.
 
-use super::{Ids, Place, Process, Workload, leads_into, netns};
+use std::time::{Duration, Instant};
+
+use super::{Ids, Place, Process, Workload, container, leads_into, netns};
 use crate::target::links::Link;
+
+/// How often at most an engine is asked whether a name has gone to another container.
+const BETWEEN_QUESTIONS: Duration = Duration::from_secs(1);
 
 /// A workload whose interfaces are captured, those that appear later too.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +26,14 @@ enum What {
     /// A process that was already gone.
     Nothing,
     Netns(String),
+    Container {
+        /// The one that it was last.
+        id: String,
+        /// What was typed: where that is a name, it may go to another container.
+        which: String,
+        /// When an engine was last asked.
+        asked: Option<Instant>,
+    },
 }
 
 impl Followed {
@@ -30,6 +43,11 @@ impl Followed {
             what: match workload {
                 Workload::Pid(pid) => Process::find(*pid).map_or(What::Nothing, What::Process),
                 Workload::Netns(which) => What::Netns(which.clone()),
+                Workload::Container(which) => What::Container {
+                    id: place.container.clone().unwrap_or_default(),
+                    which: which.clone(),
+                    asked: None,
+                },
             },
             netns: place.netns,
         }
@@ -40,8 +58,15 @@ impl Followed {
         match &self.what {
             What::Process(process) => process.lives(),
             What::Nothing => false,
-            What::Netns(_) => true,
+            // It may be started again.
+            What::Netns(_) | What::Container { .. } => true,
         }
+    }
+
+    /// Whether it may be somewhere soon, and isn't yet: an interface can be there before the first
+    /// process of the container that it is made for.
+    pub(in crate::target) fn is_awaited(&self) -> bool {
+        self.netns.is_none() && matches!(self.what, What::Container { .. })
     }
 
     /// Whether the link leads to it, as of the last time that was asked.
@@ -54,9 +79,9 @@ impl Followed {
         self.netns = self.ask().await;
     }
 
-    async fn ask(&self) -> Option<i32> {
+    async fn ask(&mut self) -> Option<i32> {
         let mut ids = Ids::open().ok()?;
-        match &self.what {
+        match &mut self.what {
             What::Process(process) => {
                 let netns = ids.of_process(process.pid).await.ok()?;
                 // Looked at afterwards: until then the number was its own.
@@ -66,6 +91,24 @@ impl Followed {
             What::Netns(which) => {
                 let file = netns::open(&netns::path(which)?).ok()?;
                 ids.of_file(&file).await.ok()?
+            }
+            What::Container { id, which, asked } => {
+                if let Some(process) = container::first_process(id) {
+                    let netns = ids.of_process(process.pid).await.ok()?;
+                    return netns.filter(|_| process.lives());
+                }
+                // With an id nothing else was meant.
+                if id.starts_with(which.as_str())
+                    || asked.is_some_and(|asked| asked.elapsed() < BETWEEN_QUESTIONS)
+                {
+                    return None;
+                }
+                let found = container::find(which).await;
+                *asked = Some(Instant::now());
+                let found = found.ok()?;
+                let netns = ids.of_process(found.process.pid).await.ok()?;
+                id.clone_from(&found.id);
+                netns.filter(|_| found.process.lives())
             }
         }
     }

@@ -2,8 +2,9 @@
 //!
 //! - [`Workload`]: what was typed; [`Place`]: the network namespace that it was found in
 //! - `followed`: where a workload of a capture is as time goes by
-//! - `netns`: namespaces by file and by name
+//! - `container`: containers by id and name; `netns`: namespaces by file and by name
 
+mod container;
 mod followed;
 mod netns;
 
@@ -25,6 +26,8 @@ pub enum Workload {
     Pid(u32),
     /// `--netns`: a network namespace, by its file or by its name.
     Netns(String),
+    /// `--container`: a container, by its name, its id or the beginning of that.
+    Container(String),
 }
 
 impl Display for Workload {
@@ -32,6 +35,7 @@ impl Display for Workload {
         match self {
             Self::Pid(pid) => write!(out, "--pid {pid}"),
             Self::Netns(which) => write!(out, "--netns {}", printable(which)),
+            Self::Container(which) => write!(out, "--container {}", printable(which)),
         }
     }
 }
@@ -45,6 +49,8 @@ pub struct Place {
     pub file: PathBuf,
     /// Whose it is, for people.
     pub whose: String,
+    /// The id of the container that it was found by.
+    pub container: Option<String>,
 }
 
 impl Place {
@@ -75,6 +81,7 @@ impl Workload {
         let place = match self {
             Self::Pid(pid) => self.find_process(*pid, &mut ids).await?,
             Self::Netns(which) => netns::find(which, &mut ids).await?,
+            Self::Container(which) => container::find(which).await?.place(&mut ids).await?,
         };
         if place.netns.is_none() && is_own(&place.file) == Some(true) {
             return Err(Error::usage(format!(
@@ -103,6 +110,7 @@ impl Workload {
             netns,
             file: PathBuf::from(format!("/proc/{pid}/ns/net")),
             whose: format!("process {} (pid {pid})", printable(&process.name())),
+            container: None,
         })
     }
 }

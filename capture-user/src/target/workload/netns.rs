@@ -41,6 +41,7 @@ pub(super) async fn find(which: &str, ids: &mut Ids) -> Result<Place> {
         netns,
         file: path,
         whose: format!("netns {}", printable(which)),
+        container: None,
     })
 }
 

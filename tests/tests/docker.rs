@@ -1,0 +1,191 @@
+//! Containers of a real Docker, found by their names.
+
+use std::io::Read;
+use std::os::unix::net::UnixListener;
+
+use lab::docker::Docker;
+use lab::nodecap::{Capture, Nodecap};
+use lab::process::Finished;
+use lab::read::CaptureFile;
+use lab::scratch::Scratch;
+use lab::wait::wait_until;
+
+fn nodecap<'a>(docker: &'a Docker, arguments: &[&str]) -> Nodecap<'a> {
+    Nodecap::new(docker.node(), arguments).env("DOCKER_HOST", docker.host())
+}
+
+fn capture<'a>(docker: &'a Docker, arguments: &[&str]) -> Nodecap<'a> {
+    nodecap(docker, &[&["capture"], arguments].concat())
+}
+
+fn listening_on(capture: &Capture) -> String {
+    let line = capture.wait_for_line("listening on ");
+    let names = line.strip_prefix("listening on ").unwrap_or_default();
+    names
+        .split(", snapshot")
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+#[track_caller]
+fn refused(finished: &Finished, code: i32, words: &[&str]) {
+    let said = &finished.stderr;
+    assert_eq!(finished.code(), Some(code), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    for word in words {
+        assert!(said.contains(word), "no `{word}` in: {said}");
+    }
+}
+
+#[test]
+fn a_container_is_found_by_name_and_id_and_followed_through_a_restart() {
+    let docker = Docker::start();
+    let id = docker.run("web", "");
+    docker.run("db", "");
+    let veth = docker.veth("web", "eth0");
+    assert_ne!(veth, docker.veth("db", "eth0"));
+
+    // Its packets show there and nowhere else.
+    let scratch = Scratch::new();
+    let (of_web, of_db) = (scratch.path("web.pcapng"), scratch.path("db.pcapng"));
+    let web = capture(&docker, &["--container", "web", "--proto", "icmp"])
+        .write(&of_web)
+        .start();
+    let db = capture(&docker, &["--container", "db", "--proto", "icmp"])
+        .write(&of_db)
+        .start();
+    assert_eq!(listening_on(&web), veth);
+    docker.exec("web", &format!("ping -c 3 {}", Docker::GATEWAY));
+    web.wait_until_captured(6);
+    assert_eq!(db.counts().received, 0);
+
+    // A restart gives it another namespace and another interface.
+    docker.docker("restart --time 0 web");
+    let again = docker.veth("web", "eth0");
+    assert_ne!(again, veth);
+    web.wait_for_mention(&format!("{veth} is gone: none left, waiting"));
+    web.wait_for_mention(&format!("listening on {again} too"));
+    docker.exec("web", &format!("ping -c 2 {}", Docker::GATEWAY));
+    web.wait_until_captured(10);
+    // One that is made anew under the name is followed too.
+    docker.docker("rm --force web");
+    let anew = docker.run("web", "");
+    assert_ne!(anew, id);
+    let third = docker.veth("web", "eth0");
+    web.wait_for_mention(&format!("listening on {third} too"));
+    docker.exec("web", &format!("ping -c 1 {}", Docker::GATEWAY));
+    web.wait_until_captured(12);
+    web.stop();
+    assert_eq!(db.stop().counts().received, 0);
+    let written = CaptureFile::read(&of_web);
+    for (interface, packets) in [(&veth, 6), (&again, 4), (&third, 2)] {
+        assert_eq!(written.packets_of(interface).len(), packets, "{interface}");
+    }
+
+    // By its id, and by the beginning of that, nobody has to be asked.
+    for which in [&*anew, &anew[..12], &anew[..7]] {
+        let by_id = Nodecap::new(docker.node(), &["capture", "-q", "--container", which])
+            .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
+            .start();
+        assert_eq!(listening_on(&by_id), third, "{which}");
+        by_id.stop();
+    }
+}
+
+#[test]
+fn all_networks_of_a_container_are_captured_also_those_that_it_joins() {
+    let docker = Docker::start();
+    docker.docker("network create --opt com.docker.network.bridge.name=br-backend backend");
+    docker.run("web", "--publish 8080:80");
+    let first = docker.veth("web", "eth0");
+    let running = capture(&docker, &["-q", "--container", "web"]).start();
+    assert_eq!(listening_on(&running), first);
+    docker.docker("network connect backend web");
+    let second = docker.veth("web", "eth1");
+    running.wait_for_mention(&format!("listening on {second} too"));
+    running.stop();
+    let both = capture(&docker, &["-q", "--container", "web"]).start();
+    let listed = listening_on(&both);
+    for veth in [&first, &second] {
+        assert!(listed.split(", ").any(|name| name == veth), "{listed}");
+    }
+    both.stop();
+    let bridge = capture(&docker, &["-q", "--bridge", "br-backend"]).start();
+    assert_eq!(listening_on(&bridge), format!("br-backend, {second}"));
+    bridge.stop();
+}
+
+#[test]
+fn what_cannot_be_meant_is_told_with_what_could_be() {
+    let docker = Docker::start();
+    let (web, db) = (docker.run("web", ""), docker.run("db", ""));
+    docker.run("hosted", "--network host");
+    docker.docker("create --name resting box /bin/busybox true");
+    let run = |which: &str| capture(&docker, &["--container", which]).run();
+    refused(
+        &run("wbe"),
+        2,
+        &[
+            "wbe",
+            &format!("web ({})", &web[..12]),
+            &format!("db ({})", &db[..12]),
+        ],
+    );
+    refused(
+        &run("hosted"),
+        2,
+        &["container hosted", "host network", "-i any"],
+    );
+    refused(&run("resting"), 1, &["resting", "start it"]);
+    refused(&run(""), 2, &["no container is called so"]);
+
+    // Nobody to ask.
+    let alone = Nodecap::new(docker.node(), &["capture", "--container", "web"])
+        .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
+        .run();
+    refused(
+        &alone,
+        2,
+        &["no container engine answers", "give the id", &web[..12]],
+    );
+}
+
+#[test]
+fn an_engine_that_hangs_or_babbles_does_not_hold_anything_up() {
+    let docker = Docker::start();
+    let web = docker.run("web", "");
+    let scratch = Scratch::new();
+    let silent = scratch.path("silent.sock");
+    let listener = UnixListener::bind(&silent).unwrap_or_else(|error| panic!("{error}"));
+    let ask = |which: &str| {
+        Nodecap::new(docker.node(), &["capture", "-q", "--container", which])
+            .env("DOCKER_HOST", format!("unix://{}", silent.display()))
+    };
+    refused(
+        &ask("web").run(),
+        2,
+        &["no answer within 2 s", "silent.sock", &web[..12]],
+    );
+    let by_id = ask(&web[..5]).start();
+    assert_eq!(listening_on(&by_id), docker.veth("web", "eth0"));
+    by_id.stop();
+
+    // One that closes what it accepts.
+    let closing = std::thread::spawn(move || {
+        for stream in listener.incoming().flatten().take(3) {
+            let mut stream = stream;
+            drop(stream.read(&mut [0; 64]));
+        }
+    });
+    refused(
+        &ask("web").run(),
+        2,
+        &["doesn't tell its containers' names"],
+    );
+    // Those that were given up before wait in the queue.
+    wait_until("an end of the silent engine", || {
+        drop(std::os::unix::net::UnixStream::connect(&silent));
+        closing.is_finished()
+    });
+}
