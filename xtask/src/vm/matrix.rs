@@ -151,6 +151,25 @@ impl fmt::Display for End {
     }
 }
 
+/// How much of what a test file says of its failures is shown: a verifier's log has thousands of
+/// lines. All of it is in the guest's log.
+const SHOWN_LINES: usize = 120;
+const SHOWN_COLUMNS: usize = 400;
+
+/// What libtest tells of failures, or the last words if it didn't come to that.
+fn show_failures(output: &str) {
+    let told = output
+        .find("\nfailures:\n")
+        .map_or(output, |at| &output[at..]);
+    let lines: Vec<&str> = told.lines().filter(|line| !line.is_empty()).collect();
+    for line in lines.iter().take(SHOWN_LINES) {
+        println!("{}", line.chars().take(SHOWN_COLUMNS).collect::<String>());
+    }
+    if lines.len() > SHOWN_LINES {
+        println!("… {} lines more in the log", lines.len() - SHOWN_LINES);
+    }
+}
+
 /// What failed, with what it said; what was skipped, with why; a table; the sum.
 fn summarise(reports: &[Report]) -> Result<()> {
     let mut sum = (0, 0, 0);
@@ -164,10 +183,8 @@ fn summarise(reports: &[Report]) -> Result<()> {
                 println!("\n[{}] {} {why}", report.kernel.series, step.name);
             }
             if has_failed || step.broken().is_some() {
-                println!(
-                    "\n[{}] {} said:\n{}",
-                    report.kernel.series, step.name, step.output
-                );
+                println!("\n[{}] {} said:", report.kernel.series, step.name);
+                show_failures(&step.output);
             }
         }
     }
