@@ -9,12 +9,13 @@
 //! - [`endings`]: an application that aborts, closes too early, or gives its peer up
 //! - [`strays`]: segments that meet a stack which knows nothing of them, or no longer
 //! - [`local`]: the node's own sockets
-//! - [`translations`]: one address becoming another
+//! - [`translations`]: one address becoming another; [`ipvs`]: by the kernel's load balancer
 //! - [`verdict`]: what a capture says about a scenario, against its label
 //! - [`retold`]: what is made of that capture's file afterwards
 //! - [`ordinary`]: a thousand connections that nothing is wrong with
 
 pub mod endings;
+pub mod ipvs;
 pub mod local;
 pub mod ordinary;
 pub mod proof;

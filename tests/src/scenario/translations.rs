@@ -56,7 +56,8 @@ pub enum KnownBy {
     ConntrackAlone,
 }
 
-const fn view(
+/// How a flow shows at this interface.
+pub(super) const fn view(
     src: &'static str,
     dst: &'static str,
     interface: &'static str,

@@ -17,7 +17,7 @@ enum Part {
 /// The test files of the matrix, and what of each. What is left out rests on no kernel (how a
 /// header is parsed, how a line looks), or is a case more of what is here: an emulated machine
 /// takes ten seconds over a test.
-const MATRIX: [(&str, Part); 14] = [
+const MATRIX: [(&str, Part); 15] = [
     (
         "kernel_programs",
         Part::Only(&["all_programs", "without_perfmon"]),
@@ -47,6 +47,7 @@ const MATRIX: [(&str, Part); 14] = [
     ),
     ("signals", Part::Only(&["a_kill_leaves", "interrupt_and"])),
     ("interfaces_going", Part::Only(&["removed", "any_takes"])),
+    ("ipvs", Part::All),
     ("nat_verdicts", Part::All),
     ("reset_verdicts", Part::All),
 ];

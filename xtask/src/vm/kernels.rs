@@ -91,6 +91,13 @@ impl Kernel {
         self.folder.join("lib/modules").join(&self.release)
     }
 
+    /// Its version, without Debian's part of it: `6.1.192`.
+    pub(super) fn numbers(&self) -> String {
+        // The package's version tells the stable release everywhere; a kernel's name only lately.
+        let end = self.version.find(['-', '~', '+']);
+        self.version[..end.unwrap_or(self.version.len())].to_owned()
+    }
+
     fn open(series: &Series, folder: &Path) -> Option<Self> {
         let version = fs::read_to_string(folder.join("version")).ok()?;
         let release = fs::read_dir(folder.join("lib/modules"))

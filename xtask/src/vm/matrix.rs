@@ -13,7 +13,8 @@ use super::emulator::{Accelerator, PROCESSORS};
 use super::guest::{self, End, Report};
 use super::kernels::{self, Kernel, MATRIX, Series};
 use super::results::Verdict;
-use super::{image, programs};
+use super::table::DOCTOR;
+use super::{image, programs, table};
 use crate::command::say;
 use crate::packages::Need;
 use crate::test::SKIPPED;
@@ -31,6 +32,9 @@ pub(crate) struct Options {
     /// How long one guest may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     limit: u64,
+    /// Writes docs/kernels.md from this run
+    #[arg(long, conflicts_with = "filters")]
+    table: bool,
     /// How many guests run at once; by default as many as there are processors for
     #[arg(long)]
     jobs: Option<usize>,
@@ -111,6 +115,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut reports = reports.into_iter().collect::<Result<Vec<_>>>()?;
     let place = |report: &Report| wanted.iter().position(|it| *it == report.kernel.series);
     reports.sort_by_key(place);
+    if options.table {
+        say(format!(
+            "wrote {}",
+            workspace::short(&table::write(&reports)?)
+        ));
+    }
     summarise(&reports)
 }
 
@@ -125,7 +135,12 @@ fn side_by_side() -> usize {
 
 /// The script that init runs, and that [`super::results`] reads the output of.
 fn plan(choice: &Choice) -> String {
-    let mut plan = String::from("cd /tmp\n");
+    let mut plan = format!(
+        "cd /tmp\n\
+         echo '@vm start {DOCTOR}'\n\
+         nodecap doctor --json || true\n\
+         echo \"@vm end 0\"\n"
+    );
     for (file, arguments) in choice.runs() {
         plan.push_str(&format!(
             "echo '@vm start {file}'\n\

@@ -5,7 +5,7 @@
 //! - [`choice`]: which tests a guest runs
 //! - [`emulator`]: qemu; [`guest`]: one guest from boot to end; [`console`], [`results`]: what it
 //!   says
-//! - [`matrix`]: all guests, side by side, and the summary; [`shell`]: one guest to type in
+//! - [`matrix`]: all guests, side by side, and the summary; [`table`]: docs/kernels.md; [`shell`]: one guest to type in
 
 mod apt;
 mod choice;
@@ -21,6 +21,7 @@ mod modules;
 mod programs;
 mod results;
 mod shell;
+mod table;
 
 use std::fs;
 use std::path::{Path, PathBuf};
