@@ -94,7 +94,7 @@ impl<const FRAGS: bool> Packet for Frame<FRAGS> {
 
     #[inline(always)]
     fn gso(&self) -> (u32, u32) {
-        (0, 0)
+        (opaque_zero(), opaque_zero())
     }
 
     #[inline(always)]
@@ -104,6 +104,29 @@ impl<const FRAGS: bool> Packet for Frame<FRAGS> {
 
     #[inline(always)]
     fn identity(&self) -> u64 {
+        0
+    }
+}
+
+/// A zero that LLVM doesn't know to be one. Of the many in a header it would make a call of memset,
+/// whose pointer arithmetic the verifier refuses without `CAP_PERFMON`.
+#[inline(always)]
+fn opaque_zero() -> u32 {
+    #[cfg(target_arch = "bpf")]
+    {
+        let zero: u64;
+        // SAFETY: sets one register.
+        unsafe {
+            core::arch::asm!(
+                "{0} = 0",
+                out(reg) zero,
+                options(pure, nomem, nostack, preserves_flags),
+            );
+        }
+        zero as u32
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
         0
     }
 }

@@ -130,6 +130,33 @@ impl Namespace {
         self.command_with(&nobody, program.as_ref())
     }
 
+    /// A program to be run in here by an ordinary user (1000) who holds these capabilities and no
+    /// others, named as setpriv(1) does: `net_admin`.
+    #[must_use]
+    #[track_caller]
+    pub fn command_with_capabilities(
+        &self,
+        capabilities: &[&str],
+        program: impl AsRef<Path>,
+    ) -> Command {
+        let mut held = String::from("-all");
+        for capability in capabilities {
+            held += &format!(",+{capability}");
+        }
+        let user = ["--reuid", "1000", "--regid", "1000", "--clear-groups"].map(String::from);
+        let capabilities = [
+            format!("--inh-caps={held}"),
+            format!("--ambient-caps={held}"),
+            format!("--bounding-set={held}"),
+        ];
+        let privileges: Vec<&str> = user
+            .iter()
+            .chain(&capabilities)
+            .map(String::as_str)
+            .collect();
+        self.command_with(&privileges, program.as_ref())
+    }
+
     #[track_caller]
     fn command_with(&self, privileges: &[&str], program: &Path) -> Command {
         let mut command = Command::new(tool::path("nsenter"));

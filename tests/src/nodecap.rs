@@ -26,8 +26,17 @@ pub struct Nodecap<'a> {
     namespace: &'a Namespace,
     arguments: Vec<OsString>,
     stdout: Stdout,
-    as_nobody: bool,
     environment: Vec<(OsString, OsString)>,
+    privilege: Privilege<'a>,
+}
+
+/// As whom it runs.
+#[derive(Debug)]
+enum Privilege<'a> {
+    Root,
+    Nobody,
+    /// An ordinary user with these capabilities.
+    Capabilities(&'a [&'a str]),
 }
 
 impl<'a> Nodecap<'a> {
@@ -39,8 +48,8 @@ impl<'a> Nodecap<'a> {
             namespace,
             arguments,
             stdout: Stdout::Collected,
-            as_nobody: false,
             environment: Vec::new(),
+            privilege: Privilege::Root,
         }
     }
 
@@ -85,7 +94,15 @@ impl<'a> Nodecap<'a> {
     /// Run by a user without any privilege.
     #[must_use]
     pub fn as_nobody(mut self) -> Self {
-        self.as_nobody = true;
+        self.privilege = Privilege::Nobody;
+        self
+    }
+
+    /// Run by an ordinary user who holds these capabilities and no others (`net_admin`). The
+    /// binary is one that everybody may read.
+    #[must_use]
+    pub fn with_capabilities(mut self, capabilities: &'a [&'a str]) -> Self {
+        self.privilege = Privilege::Capabilities(capabilities);
         self
     }
 
@@ -94,10 +111,10 @@ impl<'a> Nodecap<'a> {
     #[track_caller]
     pub fn spawn(self) -> Capture {
         let binary = binary();
-        let mut command: Command = if self.as_nobody {
-            self.namespace.command_as_nobody(binary)
-        } else {
-            self.namespace.command(binary)
+        let mut command: Command = match self.privilege {
+            Privilege::Root => self.namespace.command(binary),
+            Privilege::Nobody => self.namespace.command_as_nobody(binary),
+            Privilege::Capabilities(held) => self.namespace.command_with_capabilities(held, binary),
         };
         command.args(&self.arguments);
         command.envs(self.environment);

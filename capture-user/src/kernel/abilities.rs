@@ -3,13 +3,14 @@
 
 use std::io;
 
-use rustix::thread::{CapabilitySet, capabilities};
 use serde::Serialize;
 
 use super::probe;
 use evidence::Evidence;
+use privileges::{GRANT, Privileges, USER_NAMESPACE};
 
 mod evidence;
+mod privileges;
 
 /// Something that a capture needs of the kernel, or is better with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -42,6 +43,44 @@ pub fn reads_kernel_memory() -> bool {
     privileges.perfmon && !privileges.in_user_namespace
 }
 
+/// The names of the abilities that verdicts rest on.
+pub use evidence::{CONNTRACK_ENTRIES, DROP_REASONS, RESET_EVENTS, RESET_REASONS};
+
+/// What is lost without an ability. Empty for a name that no ability has.
+#[must_use]
+pub fn effect(name: &str) -> &'static str {
+    ABOUT
+        .iter()
+        .chain(evidence::ABOUT)
+        .find(|about| about.name == name)
+        .map_or("", |about| about.effect)
+}
+
+/// Why the kernel refused what a capture needs, and the remedy, in one line.
+pub(super) fn refusal() -> String {
+    let privileges = Privileges::read();
+    let (why, remedy) = if privileges.bpf && privileges.net_admin && !privileges.perfmon {
+        (
+            "not permitted: CAP_PERFMON missing".to_owned(),
+            GRANT.to_owned(),
+        )
+    } else {
+        privileges.refusal(true)
+    };
+    format!("{why}; {remedy}; `nodecap doctor` shows what each is for")
+}
+
+/// Whether a refusal can be for want of privilege, as far as that can be told.
+pub(super) fn lacks_privilege() -> bool {
+    let privileges = Privileges::read();
+    !(privileges.bpf && privileges.net_admin && privileges.perfmon) || privileges.in_user_namespace
+}
+
+/// Why no program may read kernel memory.
+pub(super) fn memory_refusal() -> String {
+    Privileges::read().no_memory().0
+}
+
 /// Whether a capture is possible with these abilities.
 #[must_use]
 pub fn suffice(abilities: &[Ability]) -> bool {
@@ -59,111 +98,12 @@ struct Findings {
     classifier: io::Result<()>,
     /// None if there was no program to attach.
     tcx: Option<io::Result<()>>,
+    xdp: io::Result<()>,
+    xdp_frags: io::Result<()>,
     /// None if there was no program to look at.
     jited: Option<bool>,
     clock: Option<String>,
     evidence: Evidence,
-}
-
-/// What may stand between the process and bpf(2).
-#[derive(Clone, Debug, Default)]
-struct Privileges {
-    bpf: bool,
-    net_admin: bool,
-    perfmon: bool,
-    /// Capabilities of a user namespace of its own don't count for bpf(2).
-    in_user_namespace: bool,
-    seccomp: bool,
-    lockdown: Option<String>,
-}
-
-impl Privileges {
-    fn read() -> Self {
-        let held = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
-        // CAP_SYS_ADMIN stands for what was split off from it in Linux 5.8 (bpf_capable and
-        // perfmon_capable, include/linux/capability.h).
-        let holds = |one| held.intersects(one | CapabilitySet::SYS_ADMIN);
-        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-        Self {
-            bpf: holds(CapabilitySet::BPF),
-            net_admin: holds(CapabilitySet::NET_ADMIN),
-            perfmon: holds(CapabilitySet::PERFMON),
-            in_user_namespace: maps_users(&read("/proc/self/uid_map")),
-            seccomp: is_filtered(&read("/proc/thread-self/status")),
-            lockdown: locked_down(&read("/sys/kernel/security/lockdown")),
-        }
-    }
-
-    /// The capabilities that are missing for a thing that needs both or just `CAP_BPF`.
-    fn missing(&self, net_admin: bool) -> Vec<&'static str> {
-        let mut missing = Vec::new();
-        if !self.bpf {
-            missing.push("CAP_BPF");
-        }
-        if net_admin && !self.net_admin {
-            missing.push("CAP_NET_ADMIN");
-        }
-        missing
-    }
-
-    /// Why a thing was refused with `EPERM`, and what helps.
-    fn refusal(&self, net_admin: bool) -> (String, String) {
-        let missing = self.missing(net_admin);
-        if !missing.is_empty() {
-            let why = format!("not permitted: {} missing", missing.join(" and "));
-            return (why, GRANT.into());
-        }
-        if self.in_user_namespace {
-            return (USER_NAMESPACE.0.into(), USER_NAMESPACE.1.into());
-        }
-        if self.seccomp {
-            return (
-                "not permitted although the capabilities are there: a seccomp filter is in force"
-                    .into(),
-                "allow bpf(2) in the seccomp profile (of the container or the unit)".into(),
-            );
-        }
-        if let Some(mode) = &self.lockdown {
-            return (
-                format!("not permitted although the capabilities are there: lockdown is {mode}"),
-                "boot without lockdown=, or allow bpf(2) in the security module's policy".into(),
-            );
-        }
-        (
-            "not permitted although the capabilities are there".into(),
-            "raise the limit of locked memory (ulimit -l unlimited) on kernels before 5.11, or \
-             allow bpf(2) in the security module's policy (SELinux, AppArmor)"
-                .into(),
-        )
-    }
-}
-
-const GRANT: &str = "run it as root (sudo), or grant the program cap_bpf,cap_net_admin,cap_perfmon \
-                     (setcap, systemd's AmbientCapabilities=, a container's capabilities)";
-
-const USER_NAMESPACE: (&str, &str) = (
-    "not permitted: the capabilities are those of a user namespace",
-    "run it as root outside the user namespace (a rootless container has one)",
-);
-
-/// Whether a `uid_map` isn't the initial user namespace's: that maps all to themselves.
-fn maps_users(uid_map: &str) -> bool {
-    let fields: Vec<&str> = uid_map.split_whitespace().collect();
-    !fields.is_empty() && fields != ["0", "0", "4294967295"]
-}
-
-/// Whether a `status` file of /proc tells of a seccomp filter (mode 2).
-fn is_filtered(status: &str) -> bool {
-    status
-        .lines()
-        .filter_map(|line| line.strip_prefix("Seccomp:"))
-        .any(|mode| mode.trim() == "2")
-}
-
-/// The lockdown mode in force, if one is: the one in brackets of `none [integrity] …`.
-fn locked_down(modes: &str) -> Option<String> {
-    let mode = modes.split_once('[')?.1.split_once(']')?.0;
-    (mode != "none").then(|| mode.to_owned())
 }
 
 impl Findings {
@@ -184,6 +124,8 @@ impl Findings {
             lpm_trie: probe::lpm_trie(),
             classifier,
             tcx,
+            xdp: probe::xdp(false),
+            xdp_frags: probe::xdp(true),
             jited,
             clock: std::fs::read_to_string(clock)
                 .ok()
@@ -199,6 +141,8 @@ impl Findings {
             self.attempted(&LPM_TRIE, &self.lpm_trie),
             self.attempted(&TC_PROGRAM, &self.classifier),
             self.tcx(),
+            self.attempted(&XDP, &self.xdp),
+            self.attempted(&XDP_FRAGS, &self.xdp_frags),
         ];
         abilities.extend(self.jit());
         abilities.push(self.perfmon());
@@ -327,6 +271,20 @@ impl About {
     }
 }
 
+/// All of them, but for those in `evidence`.
+const ABOUT: &[&About] = &[
+    &BPF,
+    &RING_BUFFER,
+    &LPM_TRIE,
+    &TC_PROGRAM,
+    &TCX,
+    &XDP,
+    &XDP_FRAGS,
+    &JIT,
+    &PERFMON,
+    &CLOCK,
+];
+
 const BPF: About = About {
     name: "bpf",
     required: true,
@@ -371,6 +329,24 @@ const TCX: About = About {
     effect: "programs are attached by clsact filters, which a SIGKILL leaves behind until the next \
              capture or `nodecap sweep`",
     kernel: "use Linux 6.6 or newer, built with CONFIG_NET_XGRESS",
+};
+
+const XDP: About = About {
+    name: "xdp",
+    required: false,
+    net_admin: true,
+    done: "an XDP program was loaded",
+    effect: "no --hook xdp",
+    kernel: "use a kernel built with CONFIG_BPF_SYSCALL and CONFIG_NET",
+};
+
+const XDP_FRAGS: About = About {
+    name: "xdp-frags",
+    required: false,
+    net_admin: true,
+    done: "an XDP program for packets of several buffers was loaded",
+    effect: "--hook xdp takes CAP_PERFMON, and is generic where packets can be larger than a page",
+    kernel: "use Linux 5.18 or newer",
 };
 
 const JIT: About = About {

@@ -5,6 +5,7 @@ use std::io;
 
 use rustix::io::Errno;
 
+use super::abilities;
 use super::attach::Refused;
 use crate::error::Error;
 
@@ -55,7 +56,7 @@ pub enum KernelError {
         interface: String,
     },
     /// What a killed capture left can't be removed.
-    #[error("can't sweep {what}: {}", explain(.source.as_ref()))]
+    #[error("can't sweep {what}: {source}; run it as root, or with CAP_NET_ADMIN")]
     Sweep {
         /// What it is.
         what: String,
@@ -143,8 +144,12 @@ pub(super) fn errno(error: &(dyn StdError + 'static)) -> Option<Errno> {
 fn explain(error: &(dyn StdError + 'static)) -> String {
     tracing::debug!("{error:?}");
     let remedy = match errno(error) {
-        Some(Errno::PERM | Errno::ACCESS) => {
-            "run it as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON; `nodecap doctor` shows what is missing"
+        Some(Errno::PERM) => return abilities::refusal(),
+        // The verifier refuses with this one as well.
+        Some(Errno::ACCESS) if abilities::lacks_privilege() => return abilities::refusal(),
+        Some(Errno::ACCESS) => {
+            "the verifier or a security module (SELinux, AppArmor) refuses the program; `-vv` shows \
+             what the verifier says, please report that"
         }
         Some(Errno::INVAL) => {
             "this kernel lacks something that nodecap needs; `nodecap doctor` shows what"

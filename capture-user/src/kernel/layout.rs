@@ -21,6 +21,15 @@ pub(super) struct Layout {
     pub(super) send_reset_arguments: u32,
 }
 
+impl Layout {
+    /// Takes in that nothing of it can be read.
+    pub(super) fn lacks_memory(&mut self, why: &str) {
+        for group in [&mut self.resets, &mut self.drops, &mut self.conntrack] {
+            *group = Err(why.to_owned());
+        }
+    }
+}
+
 /// A global, and the member whose offset it holds.
 type Member = (&'static str, &'static str, &'static [&'static str]);
 

@@ -105,6 +105,21 @@ impl Classifier {
         load(BPF_PROG_TYPE_SCHED_CLS, 0, &program).map(Self)
     }
 
+    /// Loads one that reads kernel memory, as the kernel's evidence takes. Refused under lockdown
+    /// in confidentiality mode (`bpf_base_func_proto`, kernel/bpf/helpers.c).
+    pub(super) fn load_reading_memory() -> io::Result<Self> {
+        let program = [
+            [0xbf, 0xa1, 0, 0, 0, 0, 0, 0],          // r1 = r10
+            [0x07, 1, 0, 0, 0xf8, 0xff, 0xff, 0xff], // r1 += -8
+            [0xb7, 2, 0, 0, 8, 0, 0, 0],             // r2 = 8
+            [0xb7, 3, 0, 0, 0, 0, 0, 0],             // r3 = 0
+            [0x85, 0, 0, 0, 113, 0, 0, 0],           // call bpf_probe_read_kernel
+            [0xb7, 0, 0, 0, 0, 0, 0, 0],             // r0 = 0
+            EXIT,
+        ];
+        load(BPF_PROG_TYPE_SCHED_CLS, 0, &program).map(Self)
+    }
+
     /// How the kernel refuses to attach it by TCX to an interface that doesn't exist: `ENODEV`
     /// if it got as far as looking for that (`tcx_link_attach`, kernel/bpf/tcx.c), `EINVAL` if it
     /// has no TCX.

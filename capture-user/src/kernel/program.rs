@@ -9,6 +9,7 @@ use capture_common::{LAYOUT_VERSION, names};
 use rustix::io::Errno;
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
+use super::abilities;
 use super::attach::Links;
 use super::error::{KernelError, errno};
 use super::expression;
@@ -85,13 +86,16 @@ impl Kernel {
         let log_level = setup.log.as_global();
         let wake_at = u64::from(setup.ring_bytes) / WAKE_FRACTION;
         // What isn't asked for isn't looked up.
-        let layout = if setup.follow || setup.events {
+        let mut layout = if setup.follow || setup.events {
             Layout::of_this_kernel()
         } else {
             Layout::nothing()
         };
         let follow = setup.follows();
         let remember = follow || setup.events;
+        if remember && probe::Classifier::load_reading_memory().is_err() {
+            layout.lacks_memory(&abilities::memory_refusal());
+        }
         let conntrack = remember && layout.conntrack.is_ok();
         let object = expression::object_for(OBJECT, tables.expression.as_ref())?;
         let expression = expression::kind(tables.expression.as_ref());

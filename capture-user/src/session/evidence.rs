@@ -8,7 +8,7 @@ use crate::evidence::conntrack::{self, Conntrack};
 use crate::evidence::sysctl::Sysctls;
 use crate::flow::reset::Environment;
 use crate::flow::tracker::Config;
-use crate::kernel::abilities::reads_kernel_memory;
+use crate::kernel::abilities::{self, reads_kernel_memory};
 use crate::kernel::tracepoints::Told;
 use crate::kernel::{Events, Kernel};
 
@@ -34,13 +34,29 @@ pub(super) fn from_kernel(
     let (attempts, told) = kernel.attach_tracepoints();
     for attempt in attempts {
         if let Err(error) = attempt.outcome {
-            notes.push(format!(
-                "{} tells nothing ({error}); verdicts rest on less",
-                attempt.name
-            ));
+            tracing::info!("{}: {error}", attempt.name);
         }
     }
+    notes.extend(untold(&told));
     Ok((Some(events), told))
+}
+
+/// What this kernel doesn't tell, in the words of `nodecap doctor`, and what that weakens.
+fn untold(told: &Told) -> impl Iterator<Item = String> {
+    let events = told.resets_sent && told.resets_received;
+    [
+        (abilities::RESET_EVENTS, events),
+        // Without the events that is said already.
+        (abilities::RESET_REASONS, told.reasons || !events),
+        (abilities::DROP_REASONS, told.drops),
+        (abilities::CONNTRACK_ENTRIES, told.conntrack),
+    ]
+    .into_iter()
+    .filter(|(_, there)| !there)
+    .map(|(name, _)| {
+        let effect = abilities::effect(name);
+        format!("no {name} here: {effect}; `nodecap doctor` says why")
+    })
 }
 
 /// Follows conntrack, where it can be.

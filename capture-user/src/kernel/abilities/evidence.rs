@@ -4,12 +4,15 @@ use std::io;
 
 use super::super::layout::Layout;
 use super::super::probe;
+use super::privileges::GRANT;
 use super::{Ability, About, Findings};
 
 /// What the attempts came to.
 pub(super) struct Evidence {
     /// Taking a packet's address for a number.
     pub(super) identity: io::Result<()>,
+    /// Reading kernel memory.
+    pub(super) memory: io::Result<()>,
     /// Attaching to `tcp_send_reset` and `tcp_receive_reset`.
     pub(super) reset_tracepoints: io::Result<()>,
     /// … with the third argument, the reason.
@@ -30,6 +33,7 @@ impl Evidence {
         let received = probe::tracepoint(c"tcp_receive_reset", 1);
         Self {
             identity: probe::Classifier::load_with_address().map(drop),
+            memory: probe::Classifier::load_reading_memory().map(drop),
             reset_tracepoints: probe::tracepoint(c"tcp_send_reset", 2).and(received),
             reasons: probe::tracepoint(c"tcp_send_reset", 3),
             drop_tracepoint: probe::tracepoint(c"kfree_skb", 3),
@@ -44,6 +48,7 @@ impl Findings {
     pub(super) fn evidence(&self) -> Vec<Ability> {
         let Evidence {
             identity,
+            memory,
             reset_tracepoints,
             reasons,
             drop_tracepoint,
@@ -52,12 +57,19 @@ impl Findings {
             conntrack,
         } = &self.evidence;
         vec![
-            self.readable(&IDENTITY, identity, &Ok(())),
-            self.readable(&RESET_EVENTS, reset_tracepoints, resets),
-            self.readable(&RESET_REASONS, reasons, resets),
-            self.readable(&DROP_REASONS, drop_tracepoint, drops),
-            // It is read by a program that takes addresses for numbers.
-            self.readable(&CONNTRACK_ENTRIES, identity, conntrack),
+            self.readable(&ABOUT_IDENTITY, identity, &Ok(())),
+            self.readable(
+                &ABOUT_RESET_EVENTS,
+                first_error(reset_tracepoints, memory),
+                resets,
+            ),
+            self.readable(&ABOUT_RESET_REASONS, first_error(reasons, memory), resets),
+            self.readable(
+                &ABOUT_DROP_REASONS,
+                first_error(drop_tracepoint, memory),
+                drops,
+            ),
+            self.readable(&ABOUT_CONNTRACK_ENTRIES, memory, conntrack),
         ]
     }
 
@@ -80,10 +92,10 @@ impl Findings {
 
     fn explain_evidence(&self, about: &About, error: &io::Error) -> (String, String) {
         match error.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) if !self.privileges.perfmon => (
-                "not permitted: CAP_PERFMON missing".into(),
-                super::GRANT.into(),
-            ),
+            Some(libc::EPERM | libc::EACCES | libc::EINVAL) if !self.privileges.perfmon => {
+                ("not permitted: CAP_PERFMON missing".into(), GRANT.into())
+            }
+            Some(libc::EINVAL) if self.evidence.memory.is_err() => self.privileges.no_memory(),
             Some(libc::ENOENT) => (
                 "this kernel has no such tracepoint".into(),
                 about.kernel.into(),
@@ -93,10 +105,33 @@ impl Findings {
     }
 }
 
+/// What failed, if one of them did.
+fn first_error<'a>(one: &'a io::Result<()>, other: &'a io::Result<()>) -> &'a io::Result<()> {
+    if one.is_err() { one } else { other }
+}
+
 /// What helps where the kernel doesn't describe itself.
 const BTF: &str = "use a kernel built with CONFIG_DEBUG_INFO_BTF";
 
-const IDENTITY: About = About {
+/// `tcp:tcp_send_reset` and `tcp:tcp_receive_reset`.
+pub const RESET_EVENTS: &str = "reset-events";
+/// The reason that `tcp:tcp_send_reset` gives.
+pub const RESET_REASONS: &str = "reset-reasons";
+/// The reason that `skb:kfree_skb` gives.
+pub const DROP_REASONS: &str = "drop-reasons";
+/// The conntrack entry that a packet has.
+pub const CONNTRACK_ENTRIES: &str = "conntrack-entries";
+
+/// All of them.
+pub(super) const ABOUT: &[&About] = &[
+    &ABOUT_IDENTITY,
+    &ABOUT_RESET_EVENTS,
+    &ABOUT_RESET_REASONS,
+    &ABOUT_DROP_REASONS,
+    &ABOUT_CONNTRACK_ENTRIES,
+];
+
+const ABOUT_IDENTITY: About = About {
     name: "packet-identity",
     required: false,
     net_admin: true,
@@ -106,8 +141,8 @@ const IDENTITY: About = About {
     kernel: "use Linux 5.10 or newer",
 };
 
-const RESET_EVENTS: About = About {
-    name: "reset-events",
+const ABOUT_RESET_EVENTS: About = About {
+    name: RESET_EVENTS,
     required: false,
     net_admin: false,
     done: "tcp:tcp_send_reset and tcp:tcp_receive_reset can be read",
@@ -116,8 +151,8 @@ const RESET_EVENTS: About = About {
     kernel: "use a kernel built with CONFIG_TRACEPOINTS",
 };
 
-const RESET_REASONS: About = About {
-    name: "reset-reasons",
+const ABOUT_RESET_REASONS: About = About {
+    name: RESET_REASONS,
     required: false,
     net_admin: false,
     done: "tcp:tcp_send_reset gives its reason",
@@ -126,8 +161,8 @@ const RESET_REASONS: About = About {
     kernel: "use Linux 6.10 or newer",
 };
 
-const DROP_REASONS: About = About {
-    name: "drop-reasons",
+const ABOUT_DROP_REASONS: About = About {
+    name: DROP_REASONS,
     required: false,
     net_admin: false,
     done: "skb:kfree_skb gives its reason",
@@ -135,8 +170,8 @@ const DROP_REASONS: About = About {
     kernel: "use Linux 5.17 or newer",
 };
 
-const CONNTRACK_ENTRIES: About = About {
-    name: "conntrack-entries",
+const ABOUT_CONNTRACK_ENTRIES: About = About {
+    name: CONNTRACK_ENTRIES,
     required: false,
     net_admin: true,
     done: "a packet's conntrack entry can be read",
@@ -151,6 +186,7 @@ impl Evidence {
     pub(super) fn all() -> Self {
         Self {
             identity: Ok(()),
+            memory: Ok(()),
             reset_tracepoints: Ok(()),
             reasons: Ok(()),
             drop_tracepoint: Ok(()),
@@ -165,6 +201,7 @@ impl Evidence {
         let refused = || Err(io::Error::from_raw_os_error(errno));
         Self {
             identity: refused(),
+            memory: refused(),
             reset_tracepoints: refused(),
             reasons: refused(),
             drop_tracepoint: refused(),

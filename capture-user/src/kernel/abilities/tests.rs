@@ -1,3 +1,4 @@
+use super::privileges::{is_filtered, locked_down, maps_users};
 use super::*;
 
 fn refused(errno: i32) -> io::Result<()> {
@@ -22,6 +23,8 @@ fn everything() -> Findings {
         lpm_trie: Ok(()),
         classifier: Ok(()),
         tcx: Some(refused(libc::ENODEV)),
+        xdp: Ok(()),
+        xdp_frags: Ok(()),
         jited: Some(true),
         clock: Some("tsc".into()),
         evidence: Evidence::all(),
@@ -36,6 +39,8 @@ fn nothing(privileges: Privileges, errno: i32) -> Findings {
         lpm_trie: refused(errno),
         classifier: refused(errno),
         tcx: None,
+        xdp: refused(errno),
+        xdp_frags: refused(errno),
         jited: None,
         clock: None,
         evidence: Evidence::none(errno),
@@ -271,4 +276,40 @@ fn a_kernel_without_type_information_is_told_apart_from_one_that_refuses() {
     assert_eq!(resets.why, "no type information of this kernel");
     assert!(resets.remedy.expect("a remedy").contains("BTF"));
     assert!(find(&findings, "packet-identity").available);
+}
+
+#[test]
+fn under_lockdown_that_keeps_memory_closed_the_kernels_evidence_is_missing_for_that_reason() {
+    let evidence = Evidence {
+        memory: refused(libc::EINVAL),
+        ..Evidence::all()
+    };
+    let lockdown = Some("confidentiality".to_owned());
+    let findings = Findings {
+        privileges: Privileges { lockdown, ..root() },
+        evidence,
+        ..everything()
+    };
+    assert!(find(&findings, "packet-identity").available);
+    for name in [RESET_EVENTS, RESET_REASONS, DROP_REASONS, CONNTRACK_ENTRIES] {
+        let ability = find(&findings, name);
+        assert_eq!(
+            ability.why, "kernel memory can't be read: lockdown is confidentiality",
+            "{name}"
+        );
+        assert!(ability.remedy.expect("a remedy").contains("integrity"));
+    }
+    assert!(suffice(&findings.abilities()));
+}
+
+#[test]
+fn a_kernel_without_multi_buffer_xdp_still_has_xdp() {
+    let findings = Findings {
+        xdp_frags: refused(libc::EINVAL),
+        ..everything()
+    };
+    assert!(find(&findings, "xdp").available);
+    let frags = find(&findings, "xdp-frags");
+    assert!(frags.remedy.expect("a remedy").contains("5.18"));
+    assert!(!effect("xdp-frags").is_empty() && effect("no such thing").is_empty());
 }
