@@ -5,6 +5,7 @@ use std::path::Path;
 
 use aya::programs::SchedClassifier;
 use aya::programs::tc::TcAttachType;
+use lab::ability::missing;
 use lab::namespace::Namespace;
 use lab::tool;
 use lab::wait::wait_until;
@@ -18,11 +19,15 @@ pub(crate) fn attached(namespace: &Namespace) -> Vec<String> {
         .map(|link| link.file_name().to_string_lossy().into_owned())
         .collect();
     let mut found = Vec::new();
-    for link in &links {
-        for (hook, name) in [
+    let hooks: &[_] = match missing("tcx") {
+        None => &[
             (TcAttachType::Ingress, "ingress"),
             (TcAttachType::Egress, "egress"),
-        ] {
+        ],
+        Some(_) => &[],
+    };
+    for link in &links {
+        for (hook, name) in hooks.iter().copied() {
             // A link, or a program on it, may go while we look; then there will be another look.
             match namespace.run(|| SchedClassifier::query_tcx(link, hook)) {
                 Ok((_, programs)) => found.extend(programs.iter().map(|program| {
