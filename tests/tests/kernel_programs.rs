@@ -1,8 +1,9 @@
 //! The kernel accepts every program in every shape that the globals can give it, and each shape
 //! answers every packet alike.
 
-use capture_user::filter::Filter;
+use capture_user::filter::expression::Expression;
 use capture_user::filter::protocols::Protocol;
+use capture_user::filter::{Barred, Filter};
 use capture_user::kernel::abilities::reads_kernel_memory;
 use capture_user::kernel::attach::Hook;
 use capture_user::kernel::log::LogLevel;
@@ -11,6 +12,14 @@ use capture_user::packet::Direction;
 use capture_user::target::links::Framing;
 use ipnet::IpNet;
 use lab::frames::{Flow, Frame};
+
+/// Of everything something: offsets that the packet says, metadata, tags, tunnels.
+const LONG: &str = "tcp[((tcp[12] & 0xf0) >> 2):4] = 0x47455420 or (vlan and udp) or inbound \
+    or (geneve and vlan 5) or (ip[2:2] % ip[8] = 3 and not ifindex 7) or mpls 100";
+
+fn expression(text: &str) -> Expression {
+    Expression::compile(text).expect("an expression")
+}
 
 fn filters() -> Vec<(&'static str, Filter)> {
     let net: IpNet = "198.51.100.0/24".parse().expect("a prefix");
@@ -57,7 +66,26 @@ fn filters() -> Vec<(&'static str, Filter)> {
                 source_ports: vec![port],
                 destination_ports: vec![port],
                 protocols: vec![Protocol::Ip(6)],
-                ..Filter::default()
+                expression: Some(expression(LONG)),
+                barred: Barred {
+                    hosts: vec![net, net6],
+                    sources: vec![net, net6],
+                    destinations: vec![net, net6],
+                },
+            },
+        ),
+        (
+            "an expression about flows",
+            Filter {
+                expression: Some(expression("tcp port 443 or host 2001:db8::1")),
+                ..none.clone()
+            },
+        ),
+        (
+            "an expression about packets",
+            Filter {
+                expression: Some(expression(LONG)),
+                ..none
             },
         ),
     ]

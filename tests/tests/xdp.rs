@@ -70,6 +70,9 @@ fn a_filter_matches_alike_by_xdp_and_by_tc() {
         &["--proto", "udp,arp"][..],
         &["--port", "443"],
         &["--src", "198.51.100.0/24,2001:db8::/32", "--proto", "tcp"],
+        // An expression finds a tag where it is: under XDP in the frame.
+        &["tcp port 443 and tcp[tcpflags] & tcp-syn != 0 and not vlan"],
+        &["ip6 and not vlan and greater 80", "--host", "2001:db8:1::1"],
     ] {
         let wire = Wire::new();
         let scratch = Scratch::new();

@@ -4,6 +4,7 @@
 use aya::EbpfLoader;
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use capture_user::filter::Filter;
+use capture_user::filter::expression::Expression;
 use capture_user::kernel::log::LogLevel;
 use capture_user::kernel::ring::Next;
 use capture_user::kernel::{Kernel, Ring, Setup};
@@ -96,7 +97,25 @@ fn cases() -> Result<Vec<Case>, Failure> {
         aim,
         repeat,
     };
+    let of = |text: &str| -> Result<Filter, Failure> {
+        Ok(Filter {
+            expression: Some(Expression::compile(text)?),
+            ..Filter::default()
+        })
+    };
+    let networks: Vec<_> = (0..50).map(|n| format!("host 192.0.2.{}", n + 1)).collect();
     Ok(vec![
+        unmatched("not matching tcp port 443", of("tcp port 443")?, &four),
+        unmatched(
+            "not matching host A and (tcp port 80 or udp portrange 5000-6000)",
+            of("host 203.0.113.2 and (tcp port 80 or udp portrange 5000-6000)")?,
+            &four,
+        ),
+        unmatched(
+            "not matching 50 hosts or'ed",
+            of(&networks.join(" or "))?,
+            &four,
+        ),
         unmatched("not matching --host", host.clone(), &four),
         unmatched("not matching --port", port.clone(), &four),
         unmatched("not matching --proto", protocol, &four),
