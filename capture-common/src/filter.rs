@@ -26,8 +26,8 @@ pub const ARP: u8 = 2;
 
 /// There is a filter expression.
 pub const EXPRESSION: u8 = 1;
-/// It asks for more than all packets of a flow have in common. So the flow of a packet that
-/// matched isn't followed, only that packet.
+/// The filter asks for more, or for something else, than the outer headers of all packets of a flow
+/// have in common. So the flow of a packet that matched isn't followed, only that packet.
 pub const OF_A_PACKET: u8 = 2;
 
 /// Bytes of the port table: a byte of [`EITHER`], [`SRC`] and [`DST`] for each port number.

@@ -22,6 +22,8 @@ pub const ADDRESS_OPTIONS: &str = "ADDRESS_OPTIONS";
 pub const PORT_OPTIONS: &str = "PORT_OPTIONS";
 /// Global `u8`: what kinds of protocol `--proto` names.
 pub const PROTOCOL_OPTIONS: &str = "PROTOCOL_OPTIONS";
+/// Global `u8`: 1 if the options are about the packet within a tunnel's.
+pub const INNER: &str = "INNER";
 /// Global `u8`: whether a filter expression was given, and of what kind, as bits.
 pub const EXPRESSION: &str = "EXPRESSION";
 /// Global `u32`: bytes of each frame to keep.

@@ -7,6 +7,8 @@
 
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
 
+use capture_common::filter::EXPRESSION as GIVEN;
+
 use crate::globals::EXPRESSION;
 use crate::skb::Skb;
 
@@ -73,7 +75,7 @@ stand_in!(
 #[expect(dead_code, reason = "for the XDP hook")]
 #[inline(always)]
 pub fn matches_frame<const FRAGMENTS: bool>(context: *mut xdp_md) -> bool {
-    if EXPRESSION.load() == 0 {
+    if EXPRESSION.load() & GIVEN == 0 {
         return true;
     }
     let matched = if FRAGMENTS {
@@ -87,7 +89,7 @@ pub fn matches_frame<const FRAGMENTS: bool>(context: *mut xdp_md) -> bool {
 /// Whether the packet matches the expression, if there is one.
 #[inline(always)]
 pub fn matches<const BARE: bool>(skb: &Skb, egress: bool) -> bool {
-    if EXPRESSION.load() == 0 {
+    if EXPRESSION.load() & GIVEN == 0 {
         return true;
     }
     let egress = u32::from(egress);

@@ -4,7 +4,8 @@
 use aya_ebpf::maps::lpm_trie::Key;
 use capture_common::filter::{ARP, DST, EITHER, IP_PROTOCOLS, NOT_DST, NOT_EITHER, NOT_SRC, SRC};
 
-use crate::globals::{ADDRESS_OPTIONS, PORT_OPTIONS, PROTOCOL_OPTIONS};
+use crate::globals::{ADDRESS_OPTIONS, INNER, PORT_OPTIONS, PROTOCOL_OPTIONS};
+use crate::inner;
 use crate::maps::{ADDRESSES_V4, ADDRESSES_V6, PORTS, PROTOCOLS};
 use crate::packet::Packet;
 use crate::parse::{self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Transport};
@@ -15,7 +16,12 @@ pub fn matches<const BARE: bool>(packet: &impl Packet) -> bool {
     if ADDRESS_OPTIONS.load() == 0 && PORT_OPTIONS.load() == 0 && PROTOCOL_OPTIONS.load() == 0 {
         return true;
     }
-    let Some(network) = parse::network::<BARE>(packet) else {
+    let network = if INNER.load() != 0 {
+        inner::unpack(packet.inner::<BARE>())
+    } else {
+        parse::network::<BARE>(packet)
+    };
+    let Some(network) = network else {
         return false;
     };
     let matched = match network.ethertype {

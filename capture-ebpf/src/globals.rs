@@ -13,6 +13,8 @@ pub static PORT_OPTIONS: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static PROTOCOL_OPTIONS: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]
+pub static INNER: Global<u8> = Global::new(0);
+#[unsafe(no_mangle)]
 pub static EXPRESSION: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static SNAPLEN: Global<u32> = Global::new(MAX_SNAPLEN);

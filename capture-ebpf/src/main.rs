@@ -5,6 +5,7 @@
 //! - [`tc`] and [`xdp`]: the hooks
 //! - [`packet`]: a packet's bytes and metadata, whatever hook it is under; [`skb`]: one under TC
 //! - [`parse`]: link, network and transport headers, only as far as the filter asks
+//! - [`inner`]: the packet within a tunnel's, where the options are about that
 //! - [`filter`]: the options' tables; [`expression`]: the filter expression's code
 //! - [`follow`]: the same packet, or its flow, beyond a translation; [`identity`] knows a packet
 //!   again, [`look`] finds its [`tuple`] and what stays the same of it, [`conntrack`] what
@@ -31,6 +32,7 @@ mod filter;
 mod follow;
 mod globals;
 mod identity;
+mod inner;
 mod kmem;
 mod look;
 mod maps;

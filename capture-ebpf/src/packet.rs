@@ -83,6 +83,9 @@ pub trait Packet: Bytes {
     /// there is no such thing.
     fn identity(&self) -> u64;
 
+    /// Where the packet within a tunnel's is, see [`crate::inner`].
+    fn inner<const BARE: bool>(&self) -> u64;
+
     /// Copies the packet's first `len` bytes to `to`.
     ///
     /// # Safety
@@ -131,7 +134,12 @@ impl<P: Packet> Bytes for P {
     #[inline(always)]
     fn read<T: Plain>(&self, offset: u32) -> Option<T> {
         let start = self.start() + offset as usize;
-        if start + size_of::<T>() <= self.end() {
+        let end = if size_of::<T>() == 1 {
+            behind(start)
+        } else {
+            start + size_of::<T>()
+        };
+        if end <= self.end() {
             // SAFETY: start..start+size lies in the packet, as just checked (and the verifier
             // insists on), and any bytes make a T.
             return Some(unsafe { (start as *const T).read_unaligned() });
@@ -150,6 +158,25 @@ impl<P: Packet> Bytes for P {
         half_word u16, "{0} = *(u16 *)({1} + 0)"
         word u32, "{0} = *(u32 *)({1} + 0)"
         double_word u64, "{0} = *(u64 *)({1} + 0)"
+    }
+}
+
+/// One byte behind an address, which LLVM can't see. It would turn `start + 1 <= end` into
+/// `start < end`, from which the verifier concludes nothing where `start` has a variable part.
+#[inline(always)]
+fn behind(start: usize) -> usize {
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut end = start;
+        // SAFETY: one arithmetic instruction on the block's own register.
+        unsafe {
+            core::arch::asm!("{0} += 1", inout(reg) end, options(pure, nomem, nostack));
+        }
+        end
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        start + 1
     }
 }
 

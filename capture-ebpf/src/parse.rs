@@ -18,7 +18,7 @@ pub const ETHERTYPE_IPV6: u16 = 0x86dd;
 /// the end: 90,000 instructions for eight extension headers. With the same bound on each path they
 /// are the same to it wherever they meet, and it follows one.
 #[inline(always)]
-fn meet(offset: u32) -> u32 {
+pub fn meet(offset: u32) -> u32 {
     // Above any offset that parsing can come to.
     const MASK: u64 = 0x7fff;
     #[cfg(target_arch = "bpf")]
@@ -64,8 +64,7 @@ pub fn network<const BARE: bool>(packet: &impl Packet) -> Option<Network> {
         offset: 14,
     };
     for tag in 1..=MAX_VLAN_TAGS {
-        // 802.1Q, 802.1ad, and the number that was used for stacking before it.
-        if !matches!(network.ethertype, 0x8100 | 0x88a8 | 0x9100) {
+        if !is_tag(network.ethertype) {
             break;
         }
         if tag == MAX_VLAN_TAGS && packet.vlan().is_some() {
@@ -76,6 +75,12 @@ pub fn network<const BARE: bool>(packet: &impl Packet) -> Option<Network> {
     }
     network.offset = meet(network.offset);
     Some(network)
+}
+
+/// 802.1Q, 802.1ad, and the number that was used for stacking before it.
+#[inline(always)]
+pub fn is_tag(ethertype: u16) -> bool {
+    matches!(ethertype, 0x8100 | 0x88a8 | 0x9100)
 }
 
 /// Where the ports would be: the upper-layer protocol and the offset of its header.

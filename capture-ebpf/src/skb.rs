@@ -3,6 +3,7 @@
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
 
+use crate::inner;
 use crate::packet::Packet;
 
 /// The packet under a TC hook.
@@ -91,5 +92,22 @@ impl Packet for Skb {
     #[inline(always)]
     fn identity(&self) -> u64 {
         self.address()
+    }
+
+    #[inline(always)]
+    fn inner<const BARE: bool>(&self) -> u64 {
+        nodecap_inner(self.0, u32::from(BARE))
+    }
+}
+
+/// [`inner::find`], verified by itself.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn nodecap_inner(context: *mut __sk_buff, bare: u32) -> u64 {
+    let skb = Skb::new(context);
+    if bare == 0 {
+        inner::find::<false>(&skb)
+    } else {
+        inner::find::<true>(&skb)
     }
 }

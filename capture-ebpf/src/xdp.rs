@@ -17,6 +17,7 @@ use capture_common::LAYOUT_VERSION;
 
 use crate::filter;
 use crate::globals::LAYOUT_V1;
+use crate::inner;
 use crate::packet::Packet;
 use crate::record;
 
@@ -106,6 +107,29 @@ impl<const FRAGS: bool> Packet for Frame<FRAGS> {
     fn identity(&self) -> u64 {
         0
     }
+
+    #[inline(always)]
+    fn inner<const BARE: bool>(&self) -> u64 {
+        if FRAGS {
+            nodecap_inner_xdp_frags(self.0)
+        } else {
+            nodecap_inner_xdp(self.0)
+        }
+    }
+}
+
+/// [`inner::find`], verified by itself.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn nodecap_inner_xdp(context: *mut xdp_md) -> u64 {
+    inner::find::<false>(&Frame::<false>(context))
+}
+
+/// The same where a packet may have several buffers.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn nodecap_inner_xdp_frags(context: *mut xdp_md) -> u64 {
+    inner::find::<false>(&Frame::<true>(context))
 }
 
 /// A zero that LLVM doesn't know to be one. Of the many in a header it would make a call of memset,

@@ -26,6 +26,22 @@ fn filters() -> Vec<(&'static str, Filter)> {
     let net6: IpNet = "2001:db8::/32".parse().expect("a prefix");
     let port = "443".parse().expect("a port");
     let none = Filter::default();
+    let all = Filter {
+        hosts: vec![net, net6],
+        sources: vec![net, net6],
+        destinations: vec![net, net6],
+        ports: vec![port],
+        source_ports: vec![port],
+        destination_ports: vec![port],
+        protocols: vec![Protocol::Ip(6)],
+        expression: Some(expression(LONG)),
+        barred: Barred {
+            hosts: vec![net, net6],
+            sources: vec![net, net6],
+            destinations: vec![net, net6],
+        },
+        inner: false,
+    };
     vec![
         ("none", none.clone()),
         (
@@ -57,23 +73,13 @@ fn filters() -> Vec<(&'static str, Filter)> {
             },
         ),
         (
-            "all",
+            "all of it in a tunnel",
             Filter {
-                hosts: vec![net, net6],
-                sources: vec![net, net6],
-                destinations: vec![net, net6],
-                ports: vec![port],
-                source_ports: vec![port],
-                destination_ports: vec![port],
-                protocols: vec![Protocol::Ip(6)],
-                expression: Some(expression(LONG)),
-                barred: Barred {
-                    hosts: vec![net, net6],
-                    sources: vec![net, net6],
-                    destinations: vec![net, net6],
-                },
+                inner: true,
+                ..all.clone()
             },
         ),
+        ("all", all),
         (
             "an expression about flows",
             Filter {

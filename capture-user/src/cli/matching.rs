@@ -36,6 +36,10 @@ pub(super) struct Matching {
     #[arg(long, value_name = "NAME|NUMBER[,…]", help_heading = "What to capture")]
     proto: Vec<String>,
 
+    /// The options above are about the packet within a VXLAN, GENEVE, GRE or IP-in-IP one
+    #[arg(long, help_heading = "What to capture")]
+    inner: bool,
+
     /// What packets to capture, as tcpdump takes it (pcap-filter(7)): `tcp port 443 and host
     /// 192.0.2.1`. Besides it, every option above must hold too
     #[arg(value_name = "EXPRESSION", help_heading = "What to capture")]
@@ -52,6 +56,20 @@ impl Matching {
     pub(super) fn resolve(&self) -> Result<Filter> {
         let addresses =
             |option, typed: &[String]| values::addresses(option, typed).map_err(Error::Usage);
+        let options = [
+            &self.host,
+            &self.src,
+            &self.dst,
+            &self.port,
+            &self.sport,
+            &self.dport,
+            &self.proto,
+        ];
+        if self.inner && options.iter().all(|typed| typed.is_empty()) {
+            return Err(Error::usage(
+                "--inner says where the address, port and protocol options look: give one of them",
+            ));
+        }
         let hosts = addresses("--host", &self.host)?;
         let sources = addresses("--src", &self.src)?;
         let destinations = addresses("--dst", &self.dst)?;
@@ -69,6 +87,7 @@ impl Matching {
             destination_ports: values::list("--dport", &self.dport, str::parse)
                 .map_err(Error::Usage)?,
             protocols: values::list("--proto", &self.proto, str::parse).map_err(Error::Usage)?,
+            inner: self.inner,
             expression: values::expression(&self.expression)?,
         })
     }

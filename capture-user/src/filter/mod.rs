@@ -46,6 +46,8 @@ pub struct Filter {
     pub expression: Option<Expression>,
     /// Addresses that the address options bar.
     pub barred: Barred,
+    /// `--inner`: the options are about the packet within a tunnel's. The expression isn't.
+    pub inner: bool,
 }
 
 /// Addresses that no packet may have. Whoever bars some addresses and wants none by name wants all
@@ -79,6 +81,8 @@ pub struct Tables {
     pub protocols: ProtocolTable,
     /// What a packet must match besides.
     pub expression: Option<Expression>,
+    /// Whether the options are about the packet within a tunnel's.
+    pub inner: bool,
 }
 
 impl Tables {
@@ -129,6 +133,7 @@ impl Filter {
             }),
             protocols: protocols::table(&self.protocols),
             expression: self.expression.clone(),
+            inner: self.inner,
         }
     }
 
@@ -136,7 +141,10 @@ impl Filter {
     /// nothing names nobody.
     #[must_use]
     pub fn names(&self, tuple: &Tuple) -> bool {
-        !self.is_empty() && [*tuple, tuple.reversed()].iter().any(|way| self.takes(way))
+        // Nobody can tell by a tunnel's own ends what is in it.
+        !self.is_empty()
+            && !self.inner
+            && [*tuple, tuple.reversed()].iter().any(|way| self.takes(way))
     }
 
     fn takes(&self, tuple: &Tuple) -> bool {
@@ -177,6 +185,9 @@ impl Filter {
     #[must_use]
     pub fn describe(&self) -> String {
         let mut text = String::new();
+        if self.inner {
+            text.push_str("--inner");
+        }
         let barred = &self.barred;
         describe_list(&mut text, "--host", &all(&self.hosts, &barred.hosts));
         describe_list(&mut text, "--src", &all(&self.sources, &barred.sources));

@@ -13,6 +13,7 @@ use object::elf::{FileHeader64, SHT_SYMTAB, SectionHeader64, Sym64};
 use object::read::elf::{FileHeader as _, SectionHeader as _, Sym as _};
 
 use super::error::KernelError;
+use crate::filter::Tables;
 use crate::filter::expression::translate::{Hook, translate};
 use crate::filter::expression::{Expression, ebpf};
 use crate::target::links::Framing;
@@ -33,12 +34,18 @@ const STAND_INS: [(&str, Framing, Hook); 4] = [
     ),
 ];
 
-/// What the kernel side is told of an expression: bits of `capture_common::filter`.
-pub(super) fn kind(expression: Option<&Expression>) -> u8 {
-    match expression {
-        None => 0,
-        Some(expression) if expression.asks_only_for_the_flow() => EXPRESSION,
-        Some(_) => EXPRESSION | OF_A_PACKET,
+/// What the kernel side is told of the expression: bits of `capture_common::filter`.
+pub(super) fn kind(tables: &Tables) -> u8 {
+    let given = tables.expression.as_ref().map_or(0, |_| EXPRESSION);
+    let flow = tables
+        .expression
+        .as_ref()
+        .is_none_or(Expression::asks_only_for_the_flow);
+    // A tunnel's flow has other packets in it too.
+    if flow && !tables.inner {
+        given
+    } else {
+        given | OF_A_PACKET
     }
 }
 

@@ -98,7 +98,7 @@ impl Kernel {
         }
         let conntrack = remember && layout.conntrack.is_ok();
         let object = expression::object_for(OBJECT, tables.expression.as_ref())?;
-        let expression = expression::kind(tables.expression.as_ref());
+        let expression = expression::kind(tables);
         let mut loader = EbpfLoader::new();
         for (name, value) in &layout.globals {
             loader.override_global(name, value, true);
@@ -118,6 +118,7 @@ impl Kernel {
             .override_global(names::ADDRESS_OPTIONS, &tables.address_options, true)
             .override_global(names::PORT_OPTIONS, &tables.port_options, true)
             .override_global(names::PROTOCOL_OPTIONS, &tables.protocol_options, true)
+            .override_global(names::INNER, &u8::from(tables.inner), true)
             .override_global(names::EXPRESSION, &expression, true)
             .override_global(names::SNAPLEN, &setup.snaplen, true)
             .override_global(names::WAKE_AT, &wake_at, true)
