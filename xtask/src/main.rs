@@ -11,6 +11,7 @@ mod command;
 mod compiler;
 mod demo;
 mod elf;
+mod fuzz;
 mod libpcap;
 mod linker;
 mod lint;
@@ -64,6 +65,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Feeds mutated input to the flow core and to whatever reads others' bytes
+    Fuzz {
+        /// What the fuzzer is given
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Checks what needs no test: formatting, clippy on both sides, documentation, licences
     Lint,
     #[command(flatten)]
@@ -79,6 +86,7 @@ fn main() -> ExitCode {
         Task::Test { arguments } => test::run(&arguments),
         Task::Vm(vm) => vm.run(),
         Task::Bench { arguments } => bench::run(&arguments),
+        Task::Fuzz { arguments } => fuzz::run(&arguments),
         Task::Lint => lint::run(),
         Task::Part(part) => part.play(),
     };

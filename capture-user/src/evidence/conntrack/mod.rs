@@ -371,6 +371,11 @@ impl Account {
     }
 }
 
+/// The entries that a datagram of conntrack's tells of, up to its first malformed message.
+pub fn entries(datagram: &[u8]) -> impl Iterator<Item = Entry> {
+    netlink::messages(datagram).filter_map(|message| decode::entry(message.kind, message.payload))
+}
+
 /// The evidence in an entry, if it is to be told of.
 fn told(entry: &Entry, options: Options, time: u64) -> Option<Evidence> {
     (entry.is_translated() || !options.translated_only).then_some(Evidence {

@@ -82,7 +82,8 @@ fn put(request: &mut Vec<u8>, kind: u16, value: u32) {
 /// None for a message that is not about a link as such: the ones of family `AF_BRIDGE` tell of a
 /// bridge's port (its `RTM_DELLINK` says that a port left the bridge, while the link lives on),
 /// and a wireless driver's scan events carry a link's name and nothing else of it.
-pub(super) fn link(message: &[u8]) -> Option<Link> {
+#[must_use]
+pub fn link(message: &[u8]) -> Option<Link> {
     let family = *message.first()?;
     let arphrd = u16_at(message, 2)?;
     let index = u32_at(message, 4)?;
@@ -193,7 +194,8 @@ fn device(kind: Option<String>, arphrd: u16, hardware: bool) -> Device {
 }
 
 /// The link and the address on it that an `RTM_NEWADDR` tells of.
-pub(super) fn address(message: &[u8]) -> Option<(u32, IpNet)> {
+#[must_use]
+pub fn address(message: &[u8]) -> Option<(u32, IpNet)> {
     let prefix_len = *message.get(1)?;
     let index = u32_at(message, 4)?;
     let (mut own, mut shown) = (None, None);
@@ -216,7 +218,8 @@ fn ip(bytes: &[u8]) -> Option<IpAddr> {
 }
 
 /// The links that a default route leaves through, if an `RTM_NEWROUTE` tells of one.
-pub(super) fn default_route(message: &[u8]) -> Vec<u32> {
+#[must_use]
+pub fn default_route(message: &[u8]) -> Vec<u32> {
     default_route_links(message).unwrap_or_default()
 }
 

@@ -1,9 +1,9 @@
 //! The links of the current network namespace, with all that rtnetlink tells of them.
 //!
 //! - [`Link`] and what it is made of: `model`
-//! - the kernel's messages, taken apart: `decode`
+//! - the kernel's messages, taken apart: [`decode`]
 
-mod decode;
+pub mod decode;
 mod model;
 
 use std::{collections::BTreeMap, io, path::Path};
