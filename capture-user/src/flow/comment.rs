@@ -26,8 +26,13 @@ pub(super) fn reset(reset: &ResetRecord, interface: &str, direction: Direction) 
         (OriginSide::Unknown, Direction::In) => "first seen coming in at",
         (OriginSide::Unknown, Direction::Out) => "first seen going out at",
     };
+    // Where somebody else made it, its source isn't who reset.
+    let by = match reset.cause {
+        Cause::Injected => "in the name of",
+        _ => "by",
+    };
     let mut text = format!(
-        "Connection reset by {}, {seen} {interface}: {}",
+        "Connection reset {by} {}, {seen} {interface}: {}",
         reset.from,
         reset.cause.explain()
     );
@@ -92,4 +97,56 @@ pub(super) fn nat(nat: &NatRecord) -> String {
         nat.flow,
     );
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::reset::{Origin, Phase};
+    use crate::flow::tuple::Endpoint;
+
+    fn end(port: u16) -> Endpoint {
+        Endpoint {
+            address: std::net::Ipv4Addr::new(192, 0, 2, 9).into(),
+            port,
+        }
+    }
+
+    fn comment(cause: Cause) -> String {
+        let record = ResetRecord {
+            time: 0,
+            flow: 1,
+            from: end(443),
+            to: end(40_000),
+            origin: Origin {
+                side: OriginSide::Uplink,
+                interface: 0,
+            },
+            cause,
+            confidence: Confidence::Packet,
+            evidence: Vec::new(),
+            phase: Phase::Established,
+            idle: 0,
+        };
+        reset(&record, "eth0", Direction::In)
+    }
+
+    #[test]
+    fn the_source_of_an_injected_reset_is_never_accused() {
+        let said = comment(Cause::Injected);
+        assert!(
+            said.starts_with("Connection reset in the name of 192.0.2.9:443, "),
+            "{said}"
+        );
+        for cause in Cause::ALL
+            .into_iter()
+            .filter(|cause| *cause != Cause::Injected)
+        {
+            let said = comment(cause);
+            assert!(
+                said.starts_with("Connection reset by 192.0.2.9:443, "),
+                "{said}"
+            );
+        }
+    }
 }

@@ -1,10 +1,9 @@
-//! A verdict in words: the names that files have for it, and sentences for people.
+//! A verdict in words: the names that files have for it, and clauses for people.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use super::{Cause, Confidence, Environment, OriginSide, Phase, Verdict};
-use crate::flow::tuple::Tuple;
+use super::{Cause, Confidence, Environment, OriginSide, Phase};
 use crate::packet::InterfaceId;
 
 impl Environment {
@@ -18,38 +17,6 @@ impl Environment {
                 || Cow::Owned(format!("interface {interface}")),
                 |name| Cow::Borrowed(name.as_str()),
             )
-    }
-}
-
-impl Verdict {
-    /// One sentence for a comment or a line: who, and why, and how sure that is. `reset` is the
-    /// tuple to name its sender and receiver by, `interface` the name of the one where it was
-    /// first seen.
-    #[must_use]
-    pub fn sentence(&self, reset: &Tuple, interface: &str) -> String {
-        let Tuple {
-            source: from,
-            destination: to,
-            ..
-        } = reset;
-        let whence = match self.origin.side {
-            OriginSide::Uplink => format!("it came into the node at {interface}"),
-            OriginSide::Pod => format!("it came out of the pod at {interface}"),
-            OriginSide::Local => "this node's own stack made it".to_owned(),
-            OriginSide::Unknown => format!("first seen at {interface}, its origin is unknown"),
-        };
-        let why = self.cause.explain();
-        if self.cause == Cause::Unknown {
-            return format!("{from} reset its connection with {to}: {whence}; {why}");
-        }
-        let sure = self.confidence.explain();
-        // Where somebody else made it, its source isn't who reset.
-        let subject = if self.cause == Cause::Injected {
-            format!("A reset in the name of {from} ended its connection with {to}")
-        } else {
-            format!("{from} reset its connection with {to}")
-        };
-        format!("{subject}: {whence}; {why} ({sure})")
     }
 }
 
