@@ -16,7 +16,7 @@ pub struct RecordHeader {
     /// before this one.
     pub lost: u64,
     /// The skb's address: the same on every hook that sees this very packet, soon reused for
-    /// others. 0 where it wasn't asked for. It must never leave the process.
+    /// others. 0 where it wasn't asked for. User space keys it as it reads it.
     pub identity: u64,
     /// The interface's index (`ifindex`) in the namespace that the program was attached in.
     pub interface: u32,

@@ -6,6 +6,7 @@ use aya::maps::MapData;
 use capture_common::event::{Event, EventKind, EventTuple};
 use zerocopy::FromBytes as _;
 
+use super::identity::IdentityKey;
 use super::reasons::Reasons;
 use super::ring::{Next, Ring};
 use crate::flow::evidence::{Change, Drop, Evidence, Fact, KernelReset, Mapping};
@@ -14,13 +15,15 @@ use crate::flow::tuple::{Endpoint, Tuple};
 /// The reader of the events' ring. Whoever reads it must come by its timer: it wakes nobody.
 pub struct Events {
     ring: Ring,
+    key: IdentityKey,
     reasons: &'static Reasons,
 }
 
 impl Events {
-    pub(super) fn new(map: MapData, bytes: u32) -> std::io::Result<Self> {
+    pub(super) fn new(map: MapData, bytes: u32, key: IdentityKey) -> std::io::Result<Self> {
         Ok(Self {
-            ring: Ring::new(map, bytes)?,
+            ring: Ring::new(map, bytes, key)?,
+            key,
             reasons: Reasons::of_this_kernel(),
         })
     }
@@ -33,7 +36,10 @@ impl Events {
                 .ring
                 .bytes(position)
                 .and_then(|bytes| Event::read_from_prefix(bytes).ok())
-                .map(|(event, _)| event);
+                .map(|(event, _)| Event {
+                    identity: self.key.apply(event.identity),
+                    ..event
+                });
             self.ring.release(self.ring.position());
             if let Some(evidence) = event.and_then(|event| evidence(&event, self.reasons)) {
                 return Some(evidence);

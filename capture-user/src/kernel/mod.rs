@@ -9,6 +9,7 @@
 //! - `layout`: where things lie in this kernel's structures, and `reasons`: what it calls its
 //!   numbers, both read from its type information by `btf`
 //! - [`expression`]: a filter expression's code, put into the programs; [`libpcap`] compiles it
+//! - `identity`: takes the kernel's addresses out of what it tells
 //! - `follow`: teaches the kernel side which tuples to follow
 //! - [`abilities`]: what this kernel and these privileges allow, tried out one by one; `probe` does
 //!   the trying
@@ -25,6 +26,7 @@ pub mod error;
 pub mod events;
 pub mod expression;
 mod follow;
+mod identity;
 mod layout;
 pub mod libpcap;
 pub mod log;

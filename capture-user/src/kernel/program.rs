@@ -13,6 +13,7 @@ use super::abilities;
 use super::attach::Links;
 use super::error::{KernelError, errno};
 use super::expression;
+use super::identity::IdentityKey;
 use super::layout::Layout;
 use super::log::{KernelLog, LogLevel};
 use super::probe;
@@ -69,6 +70,8 @@ pub struct Kernel {
     pub(super) follows: bool,
     pub(super) layout: Layout,
     pub(super) tracepoints: Vec<RawTracePointLink>,
+    /// What packets' identities are read under.
+    pub(super) identity: IdentityKey,
     ring_bytes: u32,
     counters: PerCpuHashMap<MapData, u32, CounterBytes>,
     pub(super) links: Links,
@@ -143,6 +146,7 @@ impl Kernel {
             follows: follow,
             layout,
             tracepoints: Vec::new(),
+            identity: IdentityKey::draw(),
             ring_bytes: setup.ring_bytes,
             counters,
             links: Links::default(),
@@ -161,7 +165,7 @@ impl Kernel {
         let Some(aya::maps::Map::RingBuf(map)) = self.ebpf.take_map(names::RING) else {
             return Err(KernelError::Missing(names::RING));
         };
-        Ring::new(map, self.ring_bytes).map_err(KernelError::Ring)
+        Ring::new(map, self.ring_bytes, self.identity).map_err(KernelError::Ring)
     }
 
     /// The kernel side's messages. There can be one reader.

@@ -24,6 +24,8 @@ use rustix::event::{Timespec, epoll};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use zerocopy::FromBytes as _;
 
+use super::identity::IdentityKey;
+
 /// `BPF_RINGBUF_BUSY_BIT`: reserved, not yet submitted.
 const BUSY: u32 = 1 << 31;
 /// `BPF_RINGBUF_DISCARD_BIT`: given up by the kernel side.
@@ -67,6 +69,7 @@ pub struct Ring {
     producer: Mapping,
     page: usize,
     mask: u64,
+    key: IdentityKey,
     /// Up to where the kernel side had come when we last looked. It writes its position with each
     /// record, so looking costs a cache line brought over from another CPU.
     known: u64,
@@ -91,8 +94,8 @@ pub enum Next {
 }
 
 impl Ring {
-    /// Maps the ring of `bytes` bytes.
-    pub(super) fn new(map: MapData, bytes: u32) -> io::Result<Self> {
+    /// Maps the ring of `bytes` bytes, whose identities are to be read under `key`.
+    pub(super) fn new(map: MapData, bytes: u32, key: IdentityKey) -> io::Result<Self> {
         let page = rustix::param::page_size();
         let size = bytes as usize;
         let fd = map.fd().as_fd();
@@ -111,6 +114,7 @@ impl Ring {
             producer,
             page,
             mask: u64::from(bytes) - 1,
+            key,
             known: 0,
             read: 0,
             released: 0,
@@ -170,11 +174,12 @@ impl Ring {
     }
 
     /// The record at a position that [`Ring::advance`] gave and that wasn't released since: its
-    /// header, and the frame's bytes. `None` if it is no record of ours, which the kernel side
+    /// header, the identity keyed, and the frame's bytes. `None` if it is no record of ours, which the kernel side
     /// never writes.
     #[must_use]
     pub fn record(&self, position: u64) -> Option<(RecordHeader, &[u8])> {
-        let (header, frame) = RecordHeader::read_from_prefix(self.bytes(position)?).ok()?;
+        let (mut header, frame) = RecordHeader::read_from_prefix(self.bytes(position)?).ok()?;
+        header.identity = self.key.apply(header.identity);
         Some((header, frame.get(..header.captured_len as usize)?))
     }
 

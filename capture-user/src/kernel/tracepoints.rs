@@ -67,7 +67,7 @@ impl Kernel {
         let Some(Map::RingBuf(map)) = self.ebpf.take_map(names::EVENTS) else {
             return Err(KernelError::Missing(names::EVENTS));
         };
-        Events::new(map, EVENTS_BYTES).map_err(KernelError::Ring)
+        Events::new(map, EVENTS_BYTES, self.identity).map_err(KernelError::Ring)
     }
 
     /// How many events were lost because their ring was full.
