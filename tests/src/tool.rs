@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Each program with the Debian package that installs it.
-const PACKAGES: [(&str, &str); 25] = [
+const PACKAGES: [(&str, &str); 29] = [
     ("bpftool", "bpftool"),
     ("busybox", "busybox-static"),
     ("capinfos", "wireshark-common"),
@@ -12,8 +12,10 @@ const PACKAGES: [(&str, &str); 25] = [
     ("docker", "docker.io"),
     ("dockerd", "docker.io"),
     ("ethtool", "ethtool"),
+    ("gzip", "gzip"),
     ("ip", "iproute2"),
     ("ipvsadm", "ipvsadm"),
+    ("mkfifo", "coreutils"),
     ("modprobe", "kmod"),
     ("mount", "mount"),
     ("nft", "nftables"),
@@ -23,6 +25,7 @@ const PACKAGES: [(&str, &str); 25] = [
     ("setpriv", "util-linux"),
     ("sh", "dash"),
     ("ss", "iproute2"),
+    ("stat", "coreutils"),
     ("taskset", "util-linux"),
     ("tc", "iproute2"),
     ("tcpdump", "tcpdump"),
@@ -30,6 +33,7 @@ const PACKAGES: [(&str, &str); 25] = [
     ("tshark", "tshark"),
     ("umount", "mount"),
     ("unshare", "util-linux"),
+    ("zstd", "zstd"),
 ];
 
 /// Where `name` is installed.

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::kernel::attach::Hook;
 use crate::packet::Direction;
 use crate::session::limits::Limits;
-use crate::session::plan::{Plan, Rotate};
+use crate::session::plan::{Flush, Plan, Rotate};
 use crate::session::{self, Outcome};
 use crate::sink::files::exec::Exec;
 use crate::target::entering::enter_where_needed;
@@ -97,7 +97,8 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = values::duration, help_heading = "When to stop")]
     duration: Option<Duration>,
 
-    /// Write a pcapng file; - is standard output
+    /// Write a pcapng file; - is standard output. A name that ends in .zst or .gz is compressed;
+    /// sizes are those before compression
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     write: Option<PathBuf>,
 
@@ -118,6 +119,18 @@ pub struct Args {
     /// separated by spaces, and is no shell's
     #[arg(short = 'z', long, value_name = "CMD", value_parser = values::command, requires = "write", help_heading = "Output")]
     exec: Option<Exec>,
+
+    /// Stop before the file system has less than BYTES free
+    #[arg(long, value_name = "BYTES", value_parser = values::positive_size, requires = "write", help_heading = "When to stop")]
+    min_free: Option<u64>,
+
+    /// Write packets to the file as they come, for whoever reads along
+    #[arg(short = 'U', long, help_heading = "Output")]
+    packet_buffered: bool,
+
+    /// Bring what was captured to the disk every TIME, so that it survives a loss of power
+    #[arg(long, value_name = "TIME", value_parser = values::duration, requires = "write", help_heading = "Output")]
+    flush_interval: Option<Duration>,
 
     /// Write flows, resets and translations, one JSON object a line; - is standard output
     #[arg(
@@ -221,6 +234,11 @@ impl Args {
                 "--exec wants a file to be run on, which standard output isn't: name one with -w",
             ));
         }
+        if self.min_free.is_some() && to_stdout {
+            return Err(Error::usage(
+                "--min-free is about the file system of a file, which standard output isn't on: name one with -w",
+            ));
+        }
         let rotate = self.rotate()?;
         let filter = self.matching.resolve()?;
         Ok(Plan {
@@ -266,6 +284,11 @@ impl Args {
             write: self.write,
             rotate,
             exec: self.exec,
+            min_free: self.min_free,
+            flush: Flush {
+                at_once: self.packet_buffered,
+                interval: self.flush_interval,
+            },
             flows: self.flows,
             track: !self.no_track,
             follow: !self.no_follow && !self.no_track,

@@ -22,6 +22,8 @@ pub enum Limit {
     Size(u64),
     /// So long.
     Duration(Duration),
+    /// The file system has only so many bytes left.
+    MinFree(u64),
 }
 
 /// The limits of a capture that is under way.

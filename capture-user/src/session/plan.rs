@@ -34,6 +34,10 @@ pub struct Plan {
     pub write: Option<PathBuf>,
     /// When another capture file begins; `None`: there is one only.
     pub rotate: Option<Rotate>,
+    /// How much the file system must still have, in bytes.
+    pub min_free: Option<u64>,
+    /// When what was captured goes from our buffers to the file.
+    pub flush: Flush,
     /// What is run on each finished file.
     pub exec: Option<Exec>,
     /// The flows file; `-` is standard output.
@@ -54,6 +58,16 @@ pub struct Plan {
     pub ring_bytes: u32,
     /// Whether a lost packet is a failure.
     pub fail_on_loss: bool,
+}
+
+/// When what was captured goes from our buffers to the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flush {
+    /// At once, as far as the file keeps up (`-U`).
+    pub at_once: bool,
+    /// At the latest after so long, and then on to the disk. `None`: before it is noticed, and
+    /// when the system thinks fit.
+    pub interval: Option<Duration>,
 }
 
 /// When another file begins, and what becomes of the old ones. A hang-up begins one too.
@@ -82,6 +96,8 @@ impl Plan {
             limits: Limits::default(),
             write: Some(PathBuf::from("example.pcapng")),
             rotate: None,
+            min_free: None,
+            flush: Flush::default(),
             exec: None,
             flows: None,
             track: true,

@@ -35,11 +35,12 @@ use crate::kernel::tracepoints::Told;
 use crate::kernel::{Kernel, Setup};
 use crate::sink::files::exec::Runner;
 use crate::sink::files::names::Names;
+use crate::sink::files::room::Room;
 use crate::sink::files::series::Series;
-use crate::sink::files::{Files, Tell};
+use crate::sink::files::{self, Files, Tell};
 use crate::sink::flows::OpenedFlows;
 use crate::sink::lines::Lines;
-use crate::sink::output::{Opened, Spool};
+use crate::sink::output::{Opened, Packing, Spool};
 use crate::sink::pcapng::{Frames, LinkType, PcapngFile};
 use crate::sink::text::{self, Printer};
 use crate::target::links::{Framing, Link};
@@ -291,6 +292,19 @@ impl Destination {
         })
     }
 
+    /// Refuses to begin where there is too little room already.
+    fn room(&self, least: u64, header: u64) -> Result<Room> {
+        // One that doesn't say is no reason not to begin.
+        let free = self.opened.descriptor().free().unwrap_or(u64::MAX);
+        if free <= least {
+            return Err(Error::failure(format!(
+                "--min-free {least}: the file system that holds {} has {free} bytes left: free some, or write elsewhere",
+                self.opened.name()
+            )));
+        }
+        Ok(Room::new(least, header))
+    }
+
     fn begin(
         self,
         plan: &Plan,
@@ -302,7 +316,12 @@ impl Destination {
         let (composer, header) = common
             .compose(interfaces.iter())
             .map_err(|error| Error::failure(error.to_string()))?;
-        let file = PcapngFile::begin(self.opened, &header)?;
+        let packing = self.path.as_deref().map(Packing::of).unwrap_or_default();
+        let room = plan
+            .min_free
+            .map(|least| self.room(least, header.bytes.len() as u64))
+            .transpose()?;
+        let file = PcapngFile::begin(self.opened, packing, &header)?;
         let stream = file.is_stream();
         let say = || -> Tell {
             let tell = tell.clone();
@@ -322,15 +341,30 @@ impl Destination {
             .transpose()
             .map_err(no_thread)?;
         let members = (0..).take(interfaces.len()).collect();
-        let files = Files::new(file, self.path, members, series, runner, say());
+        let room_for = |room: &Room| (plan.min_free.unwrap_or_default(), room.allowance());
+        let allowance = room.as_ref().map(room_for);
+        let files = Files::new(
+            file,
+            files::Parts {
+                path: self.path,
+                members,
+                series,
+                runner,
+                room,
+                tell: say(),
+            },
+        );
         let now = clock::monotonic();
         Ok(CaptureFile::new(Begun {
             common,
             composer,
             spool: Spool::start("writer", files).map_err(no_thread)?,
             stream,
+            packing,
             interfaces,
             rotate: plan.rotate,
+            room: allowance,
+            flush: plan.flush,
             now: (now, now.wrapping_add_signed(offset.nanoseconds)),
         }))
     }

@@ -26,6 +26,7 @@ impl fmt::Display for StopReason {
         match self {
             Self::Limit(Limit::Count(count)) => write!(f, "packet limit ({count})"),
             Self::Limit(Limit::Size(bytes)) => write!(f, "size limit ({bytes} bytes)"),
+            Self::Limit(Limit::MinFree(bytes)) => write!(f, "free space limit ({bytes} bytes)"),
             Self::Limit(Limit::Duration(duration)) => {
                 // Whole milliseconds: a limit was typed, not measured.
                 let shown =

@@ -47,8 +47,8 @@ const BATCH: usize = 8_192;
 const RELEASE_EVERY: usize = 1_024;
 /// How many packets the tracker is given at once.
 const TOGETHER: usize = 128;
-/// How long what was written may wait in a file's buffer.
-const FLUSH_AFTER: Duration = Duration::from_millis(500);
+/// How often it is looked whether something has waited in a file's buffer for too long.
+const FLUSH_AFTER: Duration = Duration::from_millis(250);
 
 /// An interface as the mover keeps it.
 struct Seen {

@@ -206,7 +206,6 @@ impl Mover {
     }
 
     pub(super) fn flush(&mut self) {
-        self.flushed = Instant::now();
         if let Err(refusal) = self.outputs.flush() {
             self.refuse(refusal);
         }
@@ -219,7 +218,10 @@ impl Mover {
 
     pub(super) fn flush_in_time(&mut self) {
         if self.flushed.elapsed() >= FLUSH_AFTER {
-            self.flush();
+            self.flushed = Instant::now();
+            if let Err(refusal) = self.outputs.flush_in_time() {
+                self.refuse(refusal);
+            }
         }
     }
 }

@@ -1,18 +1,26 @@
 //! The capture file, or one after the other: each complete by itself, the limits kept over all.
 
+use std::time::{Duration, Instant};
+
 use super::Refusal;
 use crate::packet::{InterfaceId, Packet};
 use crate::session::about::About;
 use crate::session::interface::Interface;
 use crate::session::ledger::Account;
-use crate::session::limits::Gate;
-use crate::session::plan::Rotate;
+use crate::session::limits::{Gate, Limit};
+use crate::session::plan::{Flush, Rotate};
+use crate::sink::files::room::Allowance;
 use crate::sink::files::{Files, Order};
-use crate::sink::output::{OutputError, Spool};
+use crate::sink::output::{OutputError, Packing, Spool};
 use crate::sink::pcapng::compose::Composed;
 use crate::sink::pcapng::{
     Annotations, Composer, EncodeError, Frames, Header, InterfaceDescription, Statistics,
 };
+
+/// How long what was captured may wait in a buffer.
+const FLUSH_AFTER: Duration = Duration::from_millis(500);
+/// The same where small pieces would be packed badly.
+const FLUSH_PACKED_AFTER: Duration = Duration::from_secs(5);
 
 /// What is the same in every file of a capture.
 #[derive(Clone, Debug)]
@@ -95,6 +103,12 @@ pub(in crate::session) struct CaptureFile {
     began: u64,
     /// Bytes of the files before this one.
     before: u64,
+    /// How much must stay free, and how much may thus be written.
+    room: Option<(u64, Allowance)>,
+    flush: Flush,
+    /// How long what was captured waits unless `flush` says so.
+    flush_after: Duration,
+    synced: Instant,
 }
 
 /// What [`CaptureFile::new`] needs.
@@ -103,8 +117,11 @@ pub(in crate::session) struct Begun<'a> {
     pub(in crate::session) composer: Composer,
     pub(in crate::session) spool: Spool<Files>,
     pub(in crate::session) stream: bool,
+    pub(in crate::session) packing: Packing,
     pub(in crate::session) interfaces: &'a [Interface],
     pub(in crate::session) rotate: Option<Rotate>,
+    pub(in crate::session) room: Option<(u64, Allowance)>,
+    pub(in crate::session) flush: Flush,
     /// Now, on the kernel side's clock and on the wall clock.
     pub(in crate::session) now: (u64, u64),
 }
@@ -145,6 +162,13 @@ impl CaptureFile {
             rotation,
             began: wall,
             before: 0,
+            room: begun.room,
+            flush: begun.flush,
+            flush_after: match begun.packing {
+                Packing::Plain => FLUSH_AFTER,
+                Packing::Gzip | Packing::Zstd => FLUSH_PACKED_AFTER,
+            },
+            synced: Instant::now(),
         }
     }
 
@@ -170,8 +194,9 @@ impl CaptureFile {
             }
         }
         let added = len + self.description_len(packet);
-        gate.admit(stamp, || self.finished_len() + added)
-            .map_err(Refusal::Limit)?;
+        let size = self.finished_len() + added;
+        self.has_disk_for(size)?;
+        gate.admit(stamp, || size).map_err(Refusal::Limit)?;
         let interface = match self.member(packet.interface)?.here {
             Some(id) => id,
             None => self.describe(packet.interface)?,
@@ -209,8 +234,9 @@ impl CaptureFile {
             handed: 0,
             lost: 0,
         });
-        gate.fits(|| self.finished_len() + len)
-            .map_err(Refusal::Limit)?;
+        let size = self.finished_len() + len;
+        gate.fits(|| size).map_err(Refusal::Limit)?;
+        self.has_disk_for(size)?;
         self.describe(id)?;
         Ok(())
     }
@@ -244,15 +270,49 @@ impl CaptureFile {
     }
 
     pub(super) fn end_batch(&mut self) -> Result<(), OutputError> {
-        if self.stream {
+        if self.stream || self.flush.at_once {
             self.spool.relay();
+        }
+        if let Some(interval) = self.flush.interval
+            && self.synced.elapsed() >= interval
+        {
+            self.sync();
         }
         self.spool.check()
     }
 
+    /// Hands over what waits if that is due, and looks whether there is still room for the end.
+    pub(super) fn flush_in_time(&mut self) -> Result<(), Refusal> {
+        if self.flush.interval.is_none() && self.synced.elapsed() >= self.flush_after {
+            self.synced = Instant::now();
+            self.spool.hand_over();
+        }
+        self.spool.check()?;
+        self.has_disk_for(self.finished_len())
+    }
+
+    /// Hands over what waits.
     pub(super) fn flush(&mut self) -> Result<(), OutputError> {
+        if self.flush.interval.is_some() {
+            self.sync();
+        }
         self.spool.hand_over();
         self.spool.check()
+    }
+
+    fn sync(&mut self) {
+        self.synced = Instant::now();
+        self.spool.order(Order::Sync);
+    }
+
+    /// Whether all files together may become so long without filling the file system.
+    fn has_disk_for(&self, size: u64) -> Result<(), Refusal> {
+        match &self.room {
+            Some((least, allowance)) if size > allowance.get() => {
+                Err(Refusal::Limit(Limit::MinFree(*least)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Closes the file and completes the accounts.
@@ -305,8 +365,9 @@ impl CaptureFile {
         self.spool.check()?;
         let live = || self.members.iter().filter(|member| !member.gone);
         let (composer, header) = self.common.compose(live().map(|it| &it.interface))?;
-        gate.fits(|| self.finished_len() + composer.finished_len() + len)
-            .map_err(Refusal::Limit)?;
+        let size = self.finished_len() + composer.finished_len() + len;
+        gate.fits(|| size).map_err(Refusal::Limit)?;
+        self.has_disk_for(size)?;
         let statistics = self.statistics(time, |_, _, composed| {
             (composed.packets + composed.lost, composed.lost)
         });

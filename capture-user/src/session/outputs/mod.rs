@@ -155,6 +155,14 @@ impl Outputs {
         Ok(())
     }
 
+    /// Writes out what has waited for long enough.
+    pub(super) fn flush_in_time(&mut self) -> Result<(), Refusal> {
+        match &mut self.file {
+            Some(file) => file.flush_in_time(),
+            None => Ok(()),
+        }
+    }
+
     /// Writes out what waits.
     pub(super) fn flush(&mut self) -> Result<(), Refusal> {
         if let Some(file) = &mut self.file {

@@ -3,20 +3,23 @@
 //!
 //! - [`names`]: what each is called; [`retention`]: which go when there are too many
 //! - [`series`]: both together, with what is there from earlier captures
+//! - [`room`]: how much more the file system takes
 //! - [`exec`]: the command that is run on each finished one
 
 pub mod exec;
 pub mod names;
 pub mod retention;
+pub mod room;
 pub mod series;
 
 use std::path::PathBuf;
 
-use super::output::{Background, Opened, OutputError};
+use super::output::{Background, Opened, OutputError, Packing};
 use super::pcapng::file::count_packets;
-use super::pcapng::{Closing, Header, PcapngFile};
+use super::pcapng::{Closing, Header, PcapngFile, statistics};
 use crate::packet::InterfaceId;
 use exec::Runner;
+use room::Room;
 use series::Series;
 
 /// What the thread is told besides the blocks of the file.
@@ -26,6 +29,8 @@ pub enum Order {
     Joined(InterfaceId),
     /// Nothing more comes into this file: write its statistics.
     Close(Vec<Closing>),
+    /// Bring what was written to the disk, so that it survives a loss of power.
+    Sync,
     /// Begin another file.
     Next {
         /// What it begins with.
@@ -55,34 +60,53 @@ pub struct Files {
     failure: Option<OutputError>,
     /// Bytes of the files before this one.
     before: u64,
+    room: Option<Room>,
     tell: Tell,
 }
 
+/// What [`Files::new`] needs besides a file.
+pub struct Parts {
+    /// Where the file is; `None` for standard output.
+    pub path: Option<PathBuf>,
+    /// Which interfaces of the capture it describes, in the order of their ids.
+    pub members: Vec<InterfaceId>,
+    /// What the next ones are called; `None`: there are none.
+    pub series: Option<Series>,
+    /// What is run on each.
+    pub runner: Option<Runner>,
+    /// What to look after, if anything, so that the file system doesn't fill.
+    pub room: Option<Room>,
+    /// Says what goes wrong without being the end.
+    pub tell: Tell,
+}
+
 impl Files {
-    /// Goes on from a file that was begun. Without a `series` it is the only one.
+    /// Goes on from a file that was begun.
     #[must_use]
-    pub fn new(
-        file: PcapngFile,
-        path: Option<PathBuf>,
-        members: Vec<InterfaceId>,
-        series: Option<Series>,
-        runner: Option<Runner>,
-        tell: Tell,
-    ) -> Self {
+    pub fn new(file: PcapngFile, parts: Parts) -> Self {
         let mut files = Self {
             current: Some(file),
-            path,
-            members,
+            path: parts.path,
+            members: parts.members,
             lost_here: Vec::new(),
             lost: Vec::new(),
-            series,
-            runner,
+            series: parts.series,
+            runner: parts.runner,
             failure: None,
             before: 0,
-            tell,
+            room: parts.room,
+            tell: parts.tell,
         };
         files.began();
+        files.look_at_room(0);
         files
+    }
+
+    /// So many more bytes were dealt with, before they were packed.
+    fn look_at_room(&mut self, dealt_with: u64) {
+        if let (Some(room), Some(file)) = (&mut self.room, &self.current) {
+            room.look(file.destination(), dealt_with);
+        }
     }
 
     /// The first failure.
@@ -105,6 +129,7 @@ impl Files {
     }
 
     fn close(&mut self, closings: &[Closing]) -> Result<(), OutputError> {
+        self.look_at_room(closings.len() as u64 * statistics::BLOCK_LEN as u64);
         let lost_here = match self.current.take() {
             Some(file) => {
                 let finished = file.finish(closings);
@@ -138,12 +163,14 @@ impl Files {
             (self.tell)(complaint);
         }
         let path = series.next_path(time);
-        let begun = Opened::open(&path).and_then(|opened| PcapngFile::begin(opened, header));
+        let begun = Opened::open(&path)
+            .and_then(|opened| PcapngFile::begin(opened, Packing::of(&path), header));
         match begun {
             Ok(file) => {
                 self.current = Some(file);
                 self.path = Some(path);
                 self.began();
+                self.look_at_room(header.bytes.len() as u64);
                 Ok(())
             }
             Err(error) => {
@@ -168,6 +195,7 @@ impl Background for Files {
     type Order = Order;
 
     fn write(&mut self, bytes: &mut Vec<u8>) -> Result<(), OutputError> {
+        let count = bytes.len() as u64;
         match &mut self.current {
             Some(file) => {
                 if let Err(failure) = file.write(bytes) {
@@ -176,6 +204,12 @@ impl Background for Files {
             }
             None => count_packets(bytes, &mut self.lost_here),
         }
+        self.look_at_room(count);
+        self.result()
+    }
+
+    fn idle(&mut self) -> Result<(), OutputError> {
+        self.look_at_room(0);
         self.result()
     }
 
@@ -186,6 +220,14 @@ impl Background for Files {
                 self.result()
             }
             Order::Close(closings) => self.close(&closings),
+            Order::Sync => {
+                if let Some(file) = &mut self.current
+                    && let Err(failure) = file.sync()
+                {
+                    self.failure.get_or_insert(failure);
+                }
+                self.result()
+            }
             Order::Next {
                 header,
                 members,

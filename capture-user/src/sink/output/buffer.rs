@@ -141,6 +141,12 @@ impl<D: Destination> Output<D> {
         std::mem::take(&mut self.lost)
     }
 
+    /// What messages call it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// What it writes to.
     #[must_use]
     pub const fn destination(&self) -> &D {

@@ -63,6 +63,28 @@ impl Descriptor {
         self.base.is_some()
     }
 
+    /// Bytes that its file system still has for us, as `df` shows them (`f_bavail`).
+    ///
+    /// # Errors
+    ///
+    /// What fstatvfs(3) gives.
+    pub fn free(&self) -> Result<u64, Errno> {
+        let stat = rustix::fs::fstatvfs(&self.fd)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// Has all that was written brought to the disk.
+    ///
+    /// # Errors
+    ///
+    /// What fdatasync(2) gives.
+    pub fn sync(&self) -> Result<(), Errno> {
+        if self.is_regular() {
+            rustix::fs::fdatasync(&self.fd)?;
+        }
+        Ok(())
+    }
+
     /// Empties the file, to write from its start.
     pub(super) fn truncate(&mut self) -> Result<(), Errno> {
         rustix::fs::ftruncate(&self.fd, 0)?;

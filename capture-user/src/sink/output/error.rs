@@ -96,7 +96,7 @@ pub enum OutputError {
 
 impl OutputError {
     /// What a failed write or truncation means.
-    pub(super) fn of_write(name: &str, errno: Errno) -> Self {
+    pub(in crate::sink) fn of_write(name: &str, errno: Errno) -> Self {
         let name = name.to_owned();
         match errno {
             Errno::NOSPC => Self::Full { name },

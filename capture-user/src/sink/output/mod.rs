@@ -5,6 +5,7 @@
 //! - [`destination`]: what the buffer writes to, and the one that is a file descriptor
 //! - [`error`]: what can go wrong, with the remedy
 //! - [`open`]: opening without following links, and taking back what a failed start created
+//! - [`pack`]: compression, as the name asks for it
 //! - [`spool`]: the queue to a thread that may wait for the destination; [`plain`]: a single
 //!   destination behind one
 
@@ -12,6 +13,7 @@ pub mod buffer;
 pub mod destination;
 pub mod error;
 pub mod open;
+pub mod pack;
 pub mod plain;
 pub mod spool;
 
@@ -28,5 +30,6 @@ pub use buffer::Output;
 pub use destination::{Descriptor, Destination};
 pub use error::OutputError;
 pub use open::{Opened, Started};
+pub use pack::Packing;
 pub use plain::Plain;
 pub use spool::{Background, Spool};

@@ -100,6 +100,12 @@ impl Opened {
         &self.name
     }
 
+    /// What will be written to.
+    #[must_use]
+    pub const fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
     /// Empties a file that was there, and gives what to write to. From here on the old contents are
     /// gone.
     ///

@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     error::Error,
-    sink::output::{Descriptor, Destination, Opened, Output, OutputError},
+    sink::output::{
+        Descriptor, Destination, Opened, Output, OutputError, Packing, buffer::WholeUnits,
+        pack::Packer,
+    },
 };
 
 /// Why a capture file can't be written.
@@ -81,6 +84,7 @@ pub struct Finished {
 #[derive(Debug)]
 pub struct PcapngFile<D: Destination = Descriptor> {
     output: Output<D>,
+    packer: Option<Packer>,
     /// By interface.
     lost: Vec<u64>,
     /// Interfaces whose description is in the file; others must not have statistics.
@@ -94,11 +98,21 @@ impl PcapngFile {
     /// # Errors
     ///
     /// Where the destination can't take the header.
-    pub fn begin(opened: Opened, header: &Header) -> Result<Self, OutputError> {
+    pub fn begin(opened: Opened, packing: Packing, header: &Header) -> Result<Self, OutputError> {
         let (descriptor, started) = opened.start()?;
-        let file = Self::begin_on(started.name(), descriptor, header)?;
+        let file = Self::begin_on(started.name(), descriptor, packing, header)?;
         started.keep();
         Ok(file)
+    }
+
+    /// Brings what was written to the disk.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn sync(&self) -> Result<(), OutputError> {
+        let synced = self.output.destination().sync();
+        synced.map_err(|errno| OutputError::of_write(self.output.name(), errno))
     }
 
     /// Whether somebody may be reading along: it goes to a pipe, a terminal or a device.
@@ -114,12 +128,28 @@ impl<D: Destination> PcapngFile<D> {
     /// # Errors
     ///
     /// Where the destination can't take the header.
-    pub fn begin_on(name: &str, destination: D, header: &Header) -> Result<Self, OutputError> {
-        let mut output = Output::new(name, destination, whole_blocks);
-        output.append(|out| out.extend_from_slice(&header.bytes))?;
-        output.flush()?;
+    pub fn begin_on(
+        name: &str,
+        destination: D,
+        packing: Packing,
+        header: &Header,
+    ) -> Result<Self, OutputError> {
+        let mut packer =
+            Packer::new(packing).map_err(|errno| OutputError::of_write(name, errno))?;
+        // A piece that isn't written to its end is taken back whole.
+        let whole: WholeUnits = match packer {
+            None => whole_blocks,
+            Some(_) => |_| 0,
+        };
+        let mut output = Output::new(name, destination, whole);
+        let begun = match &mut packer {
+            None => output.append(|out| out.extend_from_slice(&header.bytes)),
+            Some(packer) => append_packed(&mut output, packer, &header.bytes),
+        };
+        begun.and_then(|()| output.flush())?;
         Ok(Self {
             output,
+            packer,
             lost: vec![0; header.interfaces],
             described: header.interfaces,
         })
@@ -133,23 +163,28 @@ impl<D: Destination> PcapngFile<D> {
     /// every later call.
     pub fn write(&mut self, blocks: &mut Vec<u8>) -> Result<(), OutputError> {
         if let Some(failure) = self.output.failure().cloned() {
-            self.lose(blocks);
+            count_packets(blocks, &mut self.lost);
             blocks.clear();
             return Err(failure);
         }
-        // Nothing else waits in the output's buffer: they change places instead of being copied.
-        let described = interfaces_in(blocks);
-        let written = self
-            .output
-            .append(|out| std::mem::swap(out, blocks))
-            .and_then(|()| self.output.flush());
-        self.described += described;
-        blocks.clear();
+        self.described += interfaces_in(blocks);
+        let written = match &mut self.packer {
+            // Nothing else waits in the output's buffer: they change places instead of being
+            // copied.
+            None => self.output.append(|out| std::mem::swap(out, blocks)),
+            Some(packer) => append_packed(&mut self.output, packer, blocks),
+        };
+        let written = written.and_then(|()| self.output.flush());
         if written.is_err() {
-            let lost = self.output.take_lost();
-            self.lose(&lost);
-            self.described = self.described.saturating_sub(interfaces_in(&lost));
+            let taken_back = self.output.take_lost();
+            let lost = match self.packer {
+                None => &taken_back,
+                Some(_) => &*blocks,
+            };
+            count_packets(lost, &mut self.lost);
+            self.described = self.described.saturating_sub(interfaces_in(lost));
         }
+        blocks.clear();
         written
     }
 
@@ -162,7 +197,13 @@ impl<D: Destination> PcapngFile<D> {
             let written = closing.handed.saturating_sub(unwritten);
             closing.statistics.put(id, written, unwritten, &mut end);
         }
-        let closed = self.output.close_with(&end);
+        let closed = match &mut self.packer {
+            None => self.output.close_with(&end),
+            Some(packer) => packer
+                .pack(&end)
+                .map_err(|errno| OutputError::of_write(self.output.name(), errno))
+                .and_then(|end| self.output.close_with(&end)),
+        };
         Finished {
             bytes: self.output.len(),
             closed: closed.is_ok(),
@@ -188,10 +229,18 @@ impl<D: Destination> PcapngFile<D> {
     pub fn lost(&self) -> &[u64] {
         &self.lost
     }
+}
 
-    fn lose(&mut self, blocks: &[u8]) {
-        count_packets(blocks, &mut self.lost);
-    }
+/// Appends a piece to an output in whose buffer nothing waits.
+fn append_packed<D: Destination>(
+    output: &mut Output<D>,
+    packer: &mut Packer,
+    piece: &[u8],
+) -> Result<(), OutputError> {
+    let mut packed = packer
+        .pack(piece)
+        .map_err(|errno| OutputError::of_write(output.name(), errno))?;
+    output.append(|out| std::mem::swap(out, &mut packed))
 }
 
 /// Adds the packets among whole blocks to those of their interfaces.

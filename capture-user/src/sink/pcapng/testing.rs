@@ -12,7 +12,9 @@ use super::{
 };
 use crate::{
     packet::{Direction, Gso, InterfaceId, Packet, Reception},
-    sink::output::{Descriptor, Destination, Opened, OutputError, buffer::FLUSH_AT, fake::Fake},
+    sink::output::{
+        Descriptor, Destination, Opened, OutputError, Packing, buffer::FLUSH_AT, fake::Fake,
+    },
 };
 
 /// Ethernet, whole frames.
@@ -238,7 +240,7 @@ impl Both {
         interfaces: &[InterfaceDescription<'_>],
     ) -> Result<Self, PcapngError> {
         let (composer, header) = Composer::begin(section, frames, interfaces)?;
-        let file = PcapngFile::begin(opened, &header)?;
+        let file = PcapngFile::begin(opened, Packing::Plain, &header)?;
         Ok(Self::of(composer, file))
     }
 }
@@ -261,7 +263,7 @@ impl<D: Destination> Both<D> {
         interfaces: &[InterfaceDescription<'_>],
     ) -> Result<Self, PcapngError> {
         let (composer, header) = Composer::begin(section, frames, interfaces)?;
-        let file = PcapngFile::begin_on(name, destination, &header)?;
+        let file = PcapngFile::begin_on(name, destination, Packing::Plain, &header)?;
         Ok(Self::of(composer, file))
     }
 

@@ -7,12 +7,14 @@
 //! capture leaves it, is an ordinary thing.
 //!
 //! - [`link`]: what frames start with, and what of it is taken off
+//! - `input`: the file, unpacked if need be
 //! - `window`: the bytes being looked at; `order`: byte order; `options`, `names` and `time`: what
 //!   pcapng blocks are made of; `pcap` and `pcapng`: the two formats
 //!
 //! [draft-ietf-opsawg-pcapng]: https://datatracker.ietf.org/doc/draft-ietf-opsawg-pcapng/
 //! [draft-ietf-opsawg-pcap]: https://datatracker.ietf.org/doc/draft-ietf-opsawg-pcap/
 
+mod input;
 pub mod link;
 mod names;
 mod options;
@@ -33,6 +35,7 @@ use crate::flow::role::Role;
 use crate::packet::{Direction, Gso, InterfaceId};
 use crate::session::frame::Link;
 
+pub use self::input::Input;
 use self::link::LinkType;
 use self::window::Window;
 
@@ -188,8 +191,8 @@ enum Step {
     End(Ending),
 }
 
-impl Reader<File> {
-    /// Opens a file.
+impl Reader<Input> {
+    /// Opens a file, which may be packed by gzip or Zstandard.
     ///
     /// # Errors
     ///
@@ -203,7 +206,8 @@ impl Reader<File> {
                 "can't read {shown}: it is a directory; name a capture file"
             )));
         }
-        Self::new(file).map_err(|refusal| match refusal {
+        let input = Input::new(file).map_err(unreadable)?;
+        Self::new(input).map_err(|refusal| match refusal {
             Refusal::Unreadable(error) => unreadable(error),
             other => Error::failure(format!("{shown} {other}")),
         })
@@ -219,7 +223,7 @@ pub enum Refusal {
     /// There is nothing in it.
     #[error("is empty: no capture was written to it")]
     Empty,
-    /// It is packed.
+    /// It is packed, twice if it is a file.
     #[error("is compressed ({0}): unpack it first, with `{1}`")]
     Compressed(&'static str, &'static str),
     /// It begins unlike either format.
@@ -247,8 +251,10 @@ impl<R: Read> Reader<R> {
         let mut pending = 0;
         let format = match magic {
             pcapng::MAGIC => Format::Pcapng(pcapng::State::default()),
-            [0x1f, 0x8b, ..] => return Err(Refusal::Compressed("gzip", "gunzip")),
-            [0x28, 0xb5, 0x2f, 0xfd] => return Err(Refusal::Compressed("zstd", "unzstd")),
+            [a, b, ..] if [a, b] == input::GZIP => {
+                return Err(Refusal::Compressed("gzip", "gunzip"));
+            }
+            input::ZSTD => return Err(Refusal::Compressed("zstd", "unzstd")),
             magic => {
                 let kind = pcap::Kind::of(magic)
                     .ok_or(Refusal::Foreign("it begins like no capture file"))?;
@@ -289,9 +295,14 @@ impl<R: Read> Reader<R> {
                 Format::Pcapng(state) => state.step(&mut self.window, &mut self.file),
             };
             let step = step.unwrap_or_else(|error| {
-                Step::End(Ending::Unreadable {
-                    at: self.window.position(),
-                    why: error.to_string(),
+                let at = self.window.position();
+                Step::End(match error.kind() {
+                    // Packed, and cut.
+                    io::ErrorKind::UnexpectedEof => Ending::Cut { at },
+                    _ => Ending::Unreadable {
+                        at,
+                        why: error.to_string(),
+                    },
                 })
             });
             match step {

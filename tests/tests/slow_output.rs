@@ -1,0 +1,69 @@
+//! An output that takes its time, or nothing at all: the capture goes on, and what it cost is told.
+
+#![expect(clippy::unwrap_used, reason = "a test that meets one has failed")]
+
+use std::fs::File;
+use std::io::Read;
+use std::process::Command;
+
+use lab::frames::corpus;
+use lab::nodecap::Nodecap;
+use lab::process::Stdout;
+use lab::read::CaptureFile;
+use lab::scratch::Scratch;
+use lab::topology::Wire;
+use lab::{Signal, replay, tool};
+
+#[test]
+fn a_reader_that_sleeps_costs_packets_that_are_counted_and_nothing_else() {
+    let (wire, scratch) = (Wire::new(), Scratch::new());
+    let fifo = scratch.path("fifo");
+    tool::run(Command::new(tool::path("mkfifo")).arg(&fifo));
+    let capture = Nodecap::capture(&wire.namespace, Wire::CATCHER)
+        .args(["--ring-size", "512K"])
+        .write(&fifo)
+        .spawn();
+    // It waits for a reader, which then reads nothing.
+    let mut reader = File::open(&fifo).unwrap();
+    capture.wait_until_listening();
+    let sent = replay::flood(&wire.namespace, Wire::SENDER, &corpus::rich(), 900);
+    // Orders are obeyed meanwhile, and the loss is told.
+    let counts = capture.counts();
+    assert_eq!(counts.received, sent);
+    assert!(counts.dropped > 0 && counts.captured < sent, "{counts:?}");
+    // It wakes up, and everything goes on.
+    let reading = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).unwrap();
+        bytes
+    });
+    capture.wait_until_captured(sent - counts.dropped);
+    wire.send(&corpus::rich());
+    let all = sent + corpus::rich().len() as u64;
+    capture.wait_until_captured(all - counts.dropped);
+    let finished = capture.stop();
+    let last = finished.counts();
+    assert_eq!((last.received, last.dropped), (all, counts.dropped));
+    assert_eq!(last.captured + last.dropped, last.received);
+    let written = CaptureFile::parse(&reading.join().unwrap(), "the FIFO");
+    assert_eq!(written.packets.len() as u64, last.captured);
+    assert_eq!(written.statistics[0].dropped, Some(last.dropped));
+    let told: u64 = written.packets.iter().map(|packet| packet.dropcount).sum();
+    assert_eq!(told, last.dropped);
+}
+
+#[test]
+fn lines_that_nobody_reads_hold_up_no_order() {
+    let wire = Wire::new();
+    let capture = Nodecap::capture(&wire.namespace, Wire::CATCHER)
+        .args(["--ring-size", "512K", "-vv"])
+        .stdout(Stdout::Unread)
+        .start();
+    let sent = replay::flood(&wire.namespace, Wire::SENDER, &corpus::rich(), 900);
+    let counts = capture.counts();
+    assert_eq!(counts.received, sent);
+    capture.signal(Signal::SIGINT);
+    capture.wait_for_mention("an interrupt now stops at once");
+    capture.signal(Signal::SIGINT);
+    assert_eq!(capture.wait().code(), Some(1));
+}
