@@ -134,7 +134,7 @@ impl Target for Core {
         let mut steps = Steps(input);
         let environment = steps.byte().unwrap_or(0);
         config.environment.live = environment & 1 != 0;
-        config.environment.complete = environment & 2 != 0;
+        config.environment.complete_since = (environment & 2 != 0).then_some(0);
         config.environment.resets_told = environment & 4 != 0;
         config.environment.reasons_told = environment & 8 != 0;
         config.environment.drops_told = environment & 16 != 0;
