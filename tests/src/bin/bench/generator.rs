@@ -17,7 +17,6 @@ use nix::unistd::Pid;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::{Failure, GENERATOR_CPU};
-use lab::elf::{Instruction, instruction, object};
 
 /// How often a paced generator sends what has become due.
 const TICK: Duration = Duration::from_millis(1);

@@ -15,7 +15,6 @@ use lab::frames::{Flow, Frame};
 
 use crate::report::{Aim, Report, Row};
 use crate::{Failure, Scale};
-use lab::elf::{instruction, object};
 
 /// nodecap's own default.
 const RING_BYTES: u32 = 32 << 20;
