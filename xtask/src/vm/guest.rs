@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use super::console::{self, Trouble};
 use super::emulator::{Accelerator, Guest, Machine};
-use super::image;
+use super::image::{self, Base};
 use super::kernels::Kernel;
 use super::results::Results;
 
@@ -65,7 +65,7 @@ fn results_log(folder: &Path) -> PathBuf {
 pub(super) fn run(
     kernel: &Kernel,
     accelerator: Accelerator,
-    base: &Path,
+    base: &Base,
     files: &[(&str, &str)],
     limit: Duration,
     mut hear: impl FnMut(&str),

@@ -16,7 +16,7 @@ use crate::command;
 
 /// What the guests' scripts and the tests call, by name: what isn't on this machine is left out,
 /// and a test that needs it says so.
-const TOOLS: [&str; 62] = [
+const TOOLS: [&str; 63] = [
     "bash",
     "bpftool",
     "capinfos",
@@ -77,6 +77,7 @@ const TOOLS: [&str; 62] = [
     "touch",
     "true",
     "umount",
+    "uname",
     "unshare",
     "xtables-nft-multi",
 ];
@@ -105,15 +106,27 @@ pub(super) fn place_of(program: &str) -> String {
     format!("/vm/tests/{program}")
 }
 
-/// Writes what every guest gets: `target/vm/base.cpio`.
+/// What every guest gets, in a file that goes with the value.
+#[derive(Debug)]
+pub(super) struct Base(PathBuf);
+
+impl Drop for Base {
+    fn drop(&mut self) {
+        // A file that stays is in nobody's way.
+        drop(fs::remove_file(&self.0));
+    }
+}
+
+/// Writes what every guest gets.
 pub(super) fn base(
     folder: &Path,
     nodecap: &Path,
     programs: &[Program],
     taken: &[PathBuf],
-) -> Result<PathBuf> {
-    let file = folder.join("base.cpio");
-    let mut archive = Archive::create(&file)?;
+) -> Result<Base> {
+    // Two runs at once, of different kernels, leave each other's alone.
+    let base = Base(folder.join(format!("base-{}.cpio", std::process::id())));
+    let mut archive = Archive::create(&base.0)?;
     // As Debian has them since its folders were merged: paths of both kinds lead to one file.
     archive.folder("/usr/bin")?;
     for merged in [
@@ -163,9 +176,10 @@ pub(super) fn base(
         copied.push(file.clone());
     }
     for program in programs {
-        let stripped = folder.join("stripped");
+        let stripped = base.0.with_extension("stripped");
         programs::stripped(&program.file, &stripped)?;
         archive.copy(&place_of(&program.name), &stripped)?;
+        fs::remove_file(&stripped)?;
         copied.push(program.file.clone());
     }
     copied.extend(add_extensions(&mut archive)?);
@@ -190,10 +204,9 @@ pub(super) fn base(
             archive.copy(table, Path::new(table))?;
         }
     }
-    // Where the tests' own sources lie here: some read fixtures beside them.
     archive.file("/init", 0o755, include_bytes!("init.sh"))?;
     archive.finish()?;
-    Ok(file)
+    Ok(base)
 }
 
 /// iptables loads what it knows of matches and targets as it runs.
@@ -215,12 +228,12 @@ fn add_extensions(archive: &mut Archive<BufWriter<File>>) -> Result<BTreeSet<Pat
 /// The archive that one guest boots from: the base, its kernel's modules, and these files.
 pub(super) fn of_guest(
     folder: &Path,
-    base: &Path,
+    base: &Base,
     kernel: &Kernel,
     files: &[(&str, &str)],
 ) -> Result<PathBuf> {
     let file = folder.join("initramfs.cpio");
-    fs::copy(base, &file).with_context(|| format!("can't write {}", file.display()))?;
+    fs::copy(&base.0, &file).with_context(|| format!("can't write {}", file.display()))?;
     let out = OpenOptions::new().append(true).open(&file)?;
     let mut archive = Archive::new(BufWriter::with_capacity(1 << 20, out));
     modules::add(&mut archive, kernel)?;
