@@ -55,8 +55,8 @@ fn doctor() -> &'static BTreeMap<String, Option<String>> {
     })
 }
 
-/// Why this ability is missing here, or nothing if it is there: one of the doctor's, or
-/// `module NAME`, `program NAME`, `ipvs`.
+/// Why this ability is missing here, or nothing if it is there: one of the doctor's, or `ipvs`,
+/// `program NAME`, `kernel A.B` for what only the version tells.
 ///
 /// # Panics
 ///
@@ -67,6 +67,9 @@ pub fn missing(ability: &str) -> Option<String> {
     if let Some(program) = ability.strip_prefix("program ") {
         return (!tool::is_here(program)).then(|| "it isn't installed here".to_owned());
     }
+    if let Some(oldest) = ability.strip_prefix("kernel ") {
+        return older_than(oldest);
+    }
     if ability == "ipvs" {
         return ipvs_missing();
     }
@@ -74,6 +77,26 @@ pub fn missing(ability: &str) -> Option<String> {
         Some(why) => why.clone(),
         None => panic!("the doctor knows no ability `{ability}`"),
     }
+}
+
+/// Why this kernel won't do where one of this version is the oldest that will.
+#[track_caller]
+fn older_than(oldest: &str) -> Option<String> {
+    let release = match std::fs::read_to_string("/proc/sys/kernel/osrelease") {
+        Ok(release) => release,
+        Err(error) => panic!("the kernel doesn't tell its version: {error}"),
+    };
+    let release = release.trim();
+    (numbers(release) < numbers(oldest)).then(|| format!("this is Linux {release}"))
+}
+
+/// The first two numbers of a version.
+fn numbers(version: &str) -> Vec<u32> {
+    version
+        .split(|c: char| !c.is_ascii_digit())
+        .filter_map(|number| number.parse().ok())
+        .take(2)
+        .collect()
 }
 
 /// The load balancer of the kernel's own: built in, or a module that this kernel loads.
@@ -115,7 +138,7 @@ pub fn all_there(abilities: &[&str]) -> bool {
 }
 
 /// Ends the test here, saying so, unless this kernel and machine have all these abilities: names
-/// of `nodecap doctor`'s table, `program NAME`, `ipvs`.
+/// of `nodecap doctor`'s table, `ipvs`, `program NAME`, `kernel A.B`.
 #[macro_export]
 macro_rules! need {
     ($($ability:literal),+ $(,)?) => {
@@ -123,4 +146,23 @@ macro_rules! need {
             return;
         }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_by_number() {
+        assert!(numbers("5.10.0-46-cloud-amd64") < numbers("5.11"));
+        assert!(numbers("6.1.0-56-cloud-amd64") < numbers("6.12"));
+        assert!(numbers("7.3.4+deb13-cloud-amd64") > numbers("6.18"));
+    }
+
+    #[test]
+    fn this_kernel_is_older_than_one_of_the_far_future() {
+        assert_eq!(missing("kernel 2.6"), None);
+        let why = missing("kernel 999.0");
+        assert!(why.is_some_and(|why| why.starts_with("this is Linux ")));
+    }
 }
