@@ -1,6 +1,6 @@
 //! One guest, from its boot to its end.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -72,6 +72,9 @@ pub(super) fn run(
 ) -> Result<Report> {
     let folder = super::folder()?.join(kernel.series.to_string());
     fs::create_dir_all(&folder)?;
+    // Another run's guest of the same kernel writes to the same places.
+    let in_use = File::create(folder.join("lock"))?;
+    in_use.lock().context("can't wait for another run")?;
     let initramfs = image::of_guest(&folder, base, kernel, files)?;
     for log in [console_log(&folder), results_log(&folder)] {
         fs::write(&log, "").with_context(|| format!("can't write {}", log.display()))?;
@@ -91,9 +94,9 @@ pub(super) fn run(
     let mut has_ended = false;
     let end = loop {
         let said = read(&results_log(&folder));
-        while let Some(line) = said[heard..].find('\n') {
-            hear(said[heard..heard + line].trim_end_matches('\r'));
-            heard += line + 1;
+        while let Some((line, _)) = said.get(heard..).and_then(|rest| rest.split_once('\n')) {
+            hear(line.trim_end_matches('\r'));
+            heard += line.len() + 1;
         }
         // Looked at once more after its end: the last words may have come since.
         if has_ended {
