@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use super::super::error::KernelError;
 use super::owner::{self, Name, Owner};
-use super::rtnetlink::{At, Filter, Refused, Rtnetlink};
+use super::refused::Refused;
+use super::rtnetlink::{At, Filter, Rtnetlink};
 use crate::packet::Direction;
 
 /// The first byte of our handles, an N: far from those that others choose or the kernel deals out

@@ -2,11 +2,13 @@
 //!
 //! - [`tcx`]: by a link that dies with the process
 //! - [`clsact`]: by a filter, where there is no TCX; [`owner`] knows whose a filter is, and
-//!   [`mod@sweep`] takes away what a killed process left; `rtnetlink` speaks with the kernel
+//!   [`mod@sweep`] takes away what a killed process left; `rtnetlink` speaks with the kernel,
+//!   `refused` is its refusal
 //! - [`xdp`]: before the stack, for what comes in
 
 mod clsact;
 mod owner;
+mod refused;
 mod rtnetlink;
 pub mod sweep;
 mod tcx;
@@ -17,7 +19,7 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
 use self::clsact::{Clsact, ClsactLink};
-pub(super) use self::rtnetlink::Refused;
+pub(super) use self::refused::Refused;
 use self::tcx::TcxLink;
 use self::xdp::{XdpLink, XdpMode};
 use super::error::KernelError;

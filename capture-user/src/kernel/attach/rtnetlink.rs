@@ -3,8 +3,7 @@
 //!
 //! Blocking: the kernel answers before the call that asks returns.
 
-use std::error::Error as StdError;
-use std::{fmt, io};
+use std::io;
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REQUEST, NLMSG_DONE,
@@ -13,8 +12,9 @@ use netlink_packet_core::{
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 
+use super::refused::{Refused, outcome, text};
 use super::xdp;
-use crate::netlink::{attributes, errno, messages, request, u32_at};
+use crate::netlink::{attributes, messages, request, u32_at};
 use crate::packet::Direction;
 
 // include/uapi/linux/rtnetlink.h
@@ -49,45 +49,6 @@ const XDP_PROGRAM_IDS: [(u16, &str); 3] = [(5, "native"), (6, "generic"), (7, "o
 const IFINFOMSG_LEN: usize = 16;
 /// `sizeof(struct tcmsg)`.
 const TCMSG_LEN: usize = 20;
-/// Offsets in `struct nlmsgerr` and its attribute for the kernel's own words
-/// (`NLMSGERR_ATTR_MSG`): behind the error and the header of what was refused.
-const ERROR_ATTRIBUTES: usize = 4 + 16;
-const NLMSGERR_ATTR_MSG: u16 = 1;
-
-/// The kernel's refusal, with what it says about it where it says anything.
-#[derive(Debug)]
-pub(crate) struct Refused {
-    error: io::Error,
-    said: Option<String>,
-}
-
-impl Refused {
-    /// The error number; 0 if it was no refusal by the kernel.
-    pub(super) fn errno(&self) -> i32 {
-        self.error.raw_os_error().unwrap_or(0)
-    }
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.said {
-            Some(said) => write!(f, "{} ({})", said.trim_end_matches('.'), self.error),
-            None => write!(f, "{}", self.error),
-        }
-    }
-}
-
-impl StdError for Refused {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.error)
-    }
-}
-
-impl From<io::Error> for Refused {
-    fn from(error: io::Error) -> Self {
-        Self { error, said: None }
-    }
-}
 
 /// A queueing discipline, as far as it matters here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -252,21 +213,6 @@ impl Rtnetlink {
     }
 }
 
-/// What an `NLMSG_ERROR` or `NLMSG_DONE` says.
-fn outcome(payload: &[u8]) -> Result<(), Refused> {
-    let errno = errno(payload);
-    if errno == 0 {
-        return Ok(());
-    }
-    let said = attributes(payload.get(ERROR_ATTRIBUTES..).unwrap_or_default())
-        .find(|attribute| attribute.kind() == NLMSGERR_ATTR_MSG)
-        .map(|attribute| text(attribute.value()));
-    Err(Refused {
-        error: io::Error::from_raw_os_error(errno),
-        said,
-    })
-}
-
 impl At {
     fn tcmsg(&self) -> Vec<u8> {
         let info = u32::from(self.priority) << 16 | u32::from(EVERY_PROTOCOL);
@@ -303,11 +249,6 @@ fn value(bytes: &[u8], kind: u16) -> Option<Vec<u8>> {
     attributes(bytes)
         .find(|attribute| attribute.kind() == kind)
         .map(|attribute| attribute.value().to_vec())
-}
-
-fn text(bytes: &[u8]) -> String {
-    let end = bytes.iter().position(|byte| *byte == 0);
-    String::from_utf8_lossy(&bytes[..end.unwrap_or(bytes.len())]).into_owned()
 }
 
 fn kind(payload: &[u8]) -> Option<Vec<u8>> {
@@ -385,24 +326,10 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_refusal_has_the_number_and_the_kernels_own_words() {
-        let mut payload = (-libc::EINVAL).to_ne_bytes().to_vec();
-        payload.resize(ERROR_ATTRIBUTES, 0);
-        attribute(&mut payload, NLMSGERR_ATTR_MSG, b"No such thing.\0");
-        let refused = outcome(&payload).expect_err("an error");
-        assert_eq!(refused.errno(), libc::EINVAL);
-        assert_eq!(
-            refused.to_string(),
-            "No such thing (Invalid argument (os error 22))"
-        );
-        assert!(outcome(&0_i32.to_ne_bytes()).is_ok());
-    }
-
     proptest! {
         #[test]
         fn any_answer_is_taken_without_a_panic(payload: Vec<u8>) {
-            let _ = (qdisc(&payload), filter(&payload), outcome(&payload));
+            let _ = (qdisc(&payload), filter(&payload));
             let _ = xdp_programs(&payload);
         }
     }

@@ -7,7 +7,8 @@ use std::fmt;
 use super::super::error::KernelError;
 use super::clsact::{is_gone, ours, remove, remove_unused_qdisc};
 use super::owner::{self, Heir, Name};
-use super::rtnetlink::{At, Refused, Rtnetlink};
+use super::refused::Refused;
+use super::rtnetlink::{At, Rtnetlink};
 use crate::packet::Direction;
 
 /// Something that a sweep found.
