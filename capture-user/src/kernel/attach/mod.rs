@@ -1,7 +1,7 @@
 //! Attaching the programs to interfaces, and detaching them.
 //!
-//! - [`tcx`]: by a link that dies with the process
-//! - [`clsact`]: by a filter, where there is no TCX; [`owner`] knows whose a filter is, and
+//! - `tcx`: by a link that dies with the process
+//! - `clsact`: by a filter, where there is no TCX; `owner` knows whose a filter is, and
 //!   [`mod@sweep`] takes away what a killed process left; `rtnetlink` speaks with the kernel,
 //!   `refused` is its refusal
 //! - [`xdp`]: before the stack, for what comes in
