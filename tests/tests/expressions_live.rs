@@ -1,8 +1,6 @@
 //! An expression captures what tcpdump captures with it at the same interface: the kernel takes
 //! the tags out of the frames there, and knows which way they go.
 
-#![expect(clippy::unwrap_used, reason = "a test that meets one has failed")]
-
 use lab::Signal;
 use lab::compare::assert_same;
 use lab::frames::{self, EXPERIMENT, Frame, corpus, ethernet};

@@ -179,7 +179,7 @@ pub enum Refused {
     Loop,
     /// Too many instructions.
     #[error(
-        "it takes {0} instructions and {MAX_INSTRUCTIONS} is the most that can run in the kernel: give long lists of addresses to --host, --src or --dst"
+        "it takes {0} instructions and {MAX_INSTRUCTIONS} is the most that can run in the kernel: give long lists to options such as --host and --port"
     )]
     TooLong(usize),
     /// An instruction that doesn't exist, or goes astray.

@@ -60,7 +60,7 @@ enum Why {
     #[error("{0}")]
     Libpcap(String),
     #[error(
-        "compiling it takes longer than {} s: give long lists of addresses to --host, --src or --dst", TIME_LIMIT.as_secs()
+        "compiling it takes longer than {} s: give long lists to options such as --host and --port", TIME_LIMIT.as_secs()
     )]
     Slow,
     #[error(transparent)]
@@ -199,3 +199,7 @@ fn shortened(text: &str) -> String {
         None => text.to_owned(),
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by it")]
+mod tests;

@@ -1,50 +1,11 @@
-//! From classic BPF to eBPF: a function `(context, egress) → number`, 0 for no match, for the place
-//! that the kernel side keeps for it.
-//!
-//! The packet is read directly where it lies in the linear part, as nearly always. So the code is
-//! there twice: the first reads directly, and where the packet ends too early for that, it goes on
-//! at the same instruction of the second, which asks a helper for each byte and finds those in
-//! fragments too. What neither can read ends in no match, as in classic BPF.
-//!
-//! | register | holds |
-//! | --- | --- |
-//! | `r6` | the context |
-//! | `r7`, `r8` | classic BPF's `a` and `x`, their upper halves 0 |
-//! | `r9`, `r5` | the packet's start and end, in the first code |
-//! | `r0` to `r4` | what one instruction takes |
-//!
-//! Below the frame pointer are the memory words that the program uses, then a place for the helper
-//! to write to, then what `egress` was.
+//! The code of a translation: what each classic instruction becomes.
 
-use super::classic::{MEMORY_WORDS, Meta, Op, Operand, Operation, Place, Program, Size, Test};
-use super::ebpf::{
+use super::super::classic::{MEMORY_WORDS, Meta, Op, Operand, Operation, Place, Size, Test};
+use super::super::ebpf::{
     Condition, Instruction, Math, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, Register, Value,
     Width,
 };
-
-/// What kind of program the code is for: what its context holds, and what reads the packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hook {
-    /// TC: the context is a `__sk_buff`.
-    Tc,
-    /// XDP: an `xdp_md`.
-    Xdp {
-        /// Whether the kernel has `bpf_xdp_load_bytes` and `bpf_xdp_get_buff_len` (5.18). Without
-        /// them a packet is no more than its linear part, which it then always was.
-        fragments: bool,
-    },
-}
-
-/// The code would need a jump farther than an instruction can go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "translated for the kernel it is longer than a jump can go: give long lists of addresses to --host, --src or --dst"
-)]
-pub struct TooLong;
-
-/// Beyond it a direct read is left to the helper: the verifier takes no offset near 65,536, and an
-/// instruction has none above 32,767.
-const DIRECT_MAX: u32 = 0x7f00;
+use super::{Check, DIRECT_MAX, Hook, TooLong, is_beyond_any_packet};
 
 const fn memory(word: u8) -> i16 {
     -4 * (MEMORY_WORDS as i16 - word as i16)
@@ -63,7 +24,7 @@ const CONTEXT: Register = R6;
 
 /// Where a jump goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Label {
+pub(super) enum Label {
     /// A classic instruction, in the code that reads directly.
     Direct(usize),
     /// The same in the code that asks the helper.
@@ -72,156 +33,8 @@ enum Label {
     NoMatch,
 }
 
-/// Translates a program.
-///
-/// # Errors
-///
-/// [`TooLong`]. Programs from libpcap up to [`super::classic::MAX_INSTRUCTIONS`] fit, save some
-/// that consist of loads.
-pub fn translate(program: &Program, hook: Hook) -> Result<Vec<Instruction>, TooLong> {
-    make(program, hook, true)
-}
-
-/// The same without direct reads: all of the packet is asked for, as for one whose linear part is
-/// empty. For tests, which have no such packet at hand.
-///
-/// # Errors
-///
-/// As [`translate`].
-pub fn translate_indirectly(program: &Program, hook: Hook) -> Result<Vec<Instruction>, TooLong> {
-    make(program, hook, false)
-}
-
-fn make(program: &Program, hook: Hook, reads: bool) -> Result<Vec<Instruction>, TooLong> {
-    let mut code = Code {
-        hook,
-        instructions: Vec::new(),
-        jumps: Vec::new(),
-        labels: Vec::new(),
-    };
-    let ops = program.ops();
-    let direct = directly(program, reads);
-    let helped = match hook.load_helper() {
-        Some(_) => by_helper(program, &direct),
-        None => vec![false; ops.len()],
-    };
-    code.enter(ops);
-    for (at, op) in ops.iter().enumerate() {
-        if let Some(check) = direct[at] {
-            code.label(Label::Direct(at));
-            code.op(op, at, Some(check));
-        }
-    }
-    for (at, op) in ops.iter().enumerate() {
-        if helped[at] {
-            code.label(Label::Helped(at));
-            code.op(op, at, None);
-        }
-    }
-    // The verifier wants no instruction that nothing leads to.
-    if code.jumps.iter().any(|(_, to)| *to == Label::NoMatch) {
-        code.label(Label::NoMatch);
-        code.return_number(0);
-    }
-    code.link()
-}
-
-/// How a direct load has to make sure of its bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Check {
-    /// Every way here has read as far already, or it is no load.
-    Known,
-    /// By a comparison with the packet's end.
-    Compare,
-    /// Not at all: it lies too far back.
-    Never,
-}
-
-/// What the code that reads directly does at each instruction that it comes to.
-fn directly(program: &Program, reads: bool) -> Vec<Option<Check>> {
-    let ops = program.ops();
-    // How many bytes from the start are known to be there, on every way to an instruction.
-    let mut known: Vec<Option<u32>> = vec![None; ops.len()];
-    if let Some(first) = known.first_mut() {
-        *first = Some(0);
-    }
-    let mut checks = vec![None; ops.len()];
-    // Jumps go forwards: when an instruction's turn comes, all ways to it have been seen.
-    for (at, op) in ops.iter().enumerate() {
-        let Some(mut here) = known[at] else {
-            continue;
-        };
-        let (end, fixed) = match *op {
-            Op::Load(size, Place::At(k)) => (k.saturating_add(size.bytes()), true),
-            Op::LoadXHeaderLen(k) => (k.saturating_add(1), true),
-            Op::Load(_, Place::BehindX(k)) => (k, false),
-            _ => (0, true),
-        };
-        let load = matches!(op, Op::Load(..) | Op::LoadXHeaderLen(_));
-        let check = if end > DIRECT_MAX || (load && !reads) {
-            Check::Never
-        } else if fixed && end <= here {
-            Check::Known
-        } else {
-            Check::Compare
-        };
-        checks[at] = Some(check);
-        if check == Check::Never {
-            continue;
-        }
-        if fixed {
-            here = here.max(end);
-        }
-        for next in program.successors(at) {
-            known[next] = Some(known[next].map_or(here, |other| other.min(here)));
-        }
-    }
-    checks
-}
-
-/// Which instructions the code that asks the helper comes to: from each load that can be short to
-/// the end.
-fn by_helper(program: &Program, direct: &[Option<Check>]) -> Vec<bool> {
-    let mut helped: Vec<_> = direct
-        .iter()
-        .map(|check| matches!(check, Some(Check::Compare | Check::Never)))
-        .collect();
-    for (at, op) in program.ops().iter().enumerate() {
-        if helped[at] && !is_beyond_any_packet(op) {
-            for next in program.successors(at) {
-                helped[next] = true;
-            }
-        }
-    }
-    helped
-}
-
-/// A load behind `x` that added up in 64 bits is beyond any packet, whatever `x` is.
-fn is_beyond_any_packet(op: &Op) -> bool {
-    matches!(*op, Op::Load(_, Place::BehindX(k)) if k > i32::MAX.cast_unsigned())
-}
-
-impl Hook {
-    /// Where the context holds the packet's start and end.
-    const fn bounds(self) -> (i16, i16) {
-        match self {
-            Self::Tc => (76, 80),
-            Self::Xdp { .. } => (0, 4),
-        }
-    }
-
-    /// The helper that copies bytes of the packet: `bpf_skb_load_bytes`, `bpf_xdp_load_bytes`.
-    const fn load_helper(self) -> Option<i32> {
-        match self {
-            Self::Tc => Some(26),
-            Self::Xdp { fragments: true } => Some(189),
-            Self::Xdp { fragments: false } => None,
-        }
-    }
-}
-
 /// The code as it grows.
-struct Code {
+pub(super) struct Code {
     hook: Hook,
     instructions: Vec<Instruction>,
     /// Which instructions are jumps, and where to.
@@ -230,11 +43,26 @@ struct Code {
 }
 
 impl Code {
+    /// None yet.
+    pub(super) fn new(hook: Hook) -> Self {
+        Self {
+            hook,
+            instructions: Vec::new(),
+            jumps: Vec::new(),
+            labels: Vec::new(),
+        }
+    }
+
+    /// Whether anything jumps there.
+    pub(super) fn leads_to(&self, label: Label) -> bool {
+        self.jumps.iter().any(|(_, to)| *to == label)
+    }
+
     fn emit(&mut self, instruction: Instruction) {
         self.instructions.push(instruction);
     }
 
-    fn label(&mut self, label: Label) {
+    pub(super) fn label(&mut self, label: Label) {
         self.labels.push((label, self.instructions.len()));
     }
 
@@ -270,13 +98,13 @@ impl Code {
         self.emit(Instruction::load(Width::Four, register, CONTEXT, offset));
     }
 
-    fn return_number(&mut self, number: u32) {
+    pub(super) fn return_number(&mut self, number: u32) {
         self.number32(Math::Move, R0, number);
         self.emit(Instruction::exit());
     }
 
     /// Everything that holds before the first instruction.
-    fn enter(&mut self, ops: &[Op]) {
+    pub(super) fn enter(&mut self, ops: &[Op]) {
         self.copy(CONTEXT, R1);
         if ops.contains(&Op::LoadMeta(Meta::PacketType)) {
             let egress = Value::Register(R2);
@@ -298,7 +126,7 @@ impl Code {
 
     /// One instruction; `direct` says how it makes sure of what it reads, unless it asks the
     /// helper.
-    fn op(&mut self, op: &Op, at: usize, direct: Option<Check>) {
+    pub(super) fn op(&mut self, op: &Op, at: usize, direct: Option<Check>) {
         let place = |target: usize| match direct {
             Some(_) => Label::Direct(target),
             None => Label::Helped(target),
@@ -461,7 +289,7 @@ impl Code {
             }
         };
         self.emit(Instruction::load(width(size), to, base, offset));
-        self.to_host_order(to, size);
+        self.turn_to_host_order(to, size);
     }
 
     /// Where a direct load goes on that finds the packet's linear part too short.
@@ -500,10 +328,10 @@ impl Code {
         let failed = Instruction::jump64(Condition::NotEqual, R0, Value::Number(0), 0);
         self.jump_to(Label::NoMatch, failed);
         self.emit(Instruction::load(width(size), to, R10, BUFFER));
-        self.to_host_order(to, size);
+        self.turn_to_host_order(to, size);
     }
 
-    fn to_host_order(&mut self, register: Register, size: Size) {
+    fn turn_to_host_order(&mut self, register: Register, size: Size) {
         match size {
             Size::Byte => {}
             Size::Half => self.emit(Instruction::from_network(register, 16)),
@@ -564,12 +392,12 @@ impl Code {
             Meta::TagProtocol => self.context(A, 28),
         }
         if matches!(meta, Meta::Protocol | Meta::TagProtocol) {
-            self.to_host_order(A, Size::Half);
+            self.turn_to_host_order(A, Size::Half);
         }
     }
 
     /// Gives every jump its distance.
-    fn link(mut self) -> Result<Vec<Instruction>, TooLong> {
+    pub(super) fn link(mut self) -> Result<Vec<Instruction>, TooLong> {
         self.labels.sort_unstable();
         for (at, label) in self.jumps {
             let Ok(found) = self.labels.binary_search_by_key(&label, |it| it.0) else {
