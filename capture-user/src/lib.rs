@@ -7,7 +7,7 @@
 //! - [`error`]: what can go wrong, as the user is told of it
 //! - [`evidence`]: what is known besides the packets, from the node itself
 //! - [`explain`]: flows, translations and resets of a saved file
-//! - [`filter`]: the typed options as the tables that the kernel looks things up in
+//! - [`filter`]: the typed options and the expression as the kernel takes them
 //! - [`flow`]: flows, paths, translations and resets, without I/O
 //! - [`kernel`]: loading, attaching, the ring, abilities; the only place that knows aya
 //! - [`packet`]: one packet, as it is handed from the session to the sinks
