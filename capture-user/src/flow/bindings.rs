@@ -3,6 +3,10 @@
 //! A flow has one binding for each tuple that it has somewhere on this node; one binding serves
 //! both directions. Keys are kept apart by IP version, because an IPv4 key takes a third of the
 //! room, and hash chains are indexes into one vector: nothing is allocated per flow.
+//!
+//! A key has no network namespace in it: all of a capture's interfaces are in one, where a tuple
+//! is one conversation at a time. Interfaces of several would take one more field here and in
+//! [`super::sighting`].
 
 use std::hash::{BuildHasher, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
