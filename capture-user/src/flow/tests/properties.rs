@@ -213,6 +213,43 @@ proptest! {
     }
 
     #[test]
+    fn sightings_taken_together_come_to_what_they_come_to_one_by_one(
+        steps in prop::collection::vec(
+            (packet(), 0..3u32, any::<bool>(), prop::option::of(0..4u64), 0..5_000_000u64),
+            1..120,
+        ),
+    ) {
+        let (mut apart, mut together) = (Node::new(), Node::new());
+        let mut now = apart.now;
+        let frames: Vec<_> = steps.iter().map(|(packet, ..)| packet.frame()).collect();
+        let sightings: Vec<_> = steps
+            .iter()
+            .zip(&frames)
+            .map(|((_, interface, out, identity, later), frame)| {
+                now += later;
+                Sighting {
+                    time: now,
+                    interface: *interface,
+                    direction: if *out { Direction::Out } else { Direction::In },
+                    identity: *identity,
+                    link: Link::Ethernet,
+                    frame,
+                    original_len: frame.len() as u32,
+                    gso: None,
+                }
+            })
+            .collect();
+        let one_by_one: Vec<_> = sightings.iter().map(|it| apart.tracker.see(it)).collect();
+        let mut at_once = Vec::new();
+        together.tracker.see_all(&sightings, &mut at_once);
+        prop_assert_eq!(one_by_one, at_once);
+        apart.tracker.finish(now);
+        together.tracker.finish(now);
+        prop_assert_eq!(apart.tracker.take_records(), together.tracker.take_records());
+        prop_assert_eq!(apart.tracker.summary(), together.tracker.summary());
+    }
+
+    #[test]
     fn a_path_without_ambiguity_is_followed_however_many_packets_are_on_it(
         order in prop::collection::vec(0..6usize, 20..120),
     ) {
