@@ -47,6 +47,26 @@ fn between_two_containers_on_a_bridge_it_is_still_one() {
 }
 
 #[test]
+fn packets_that_are_all_alike_are_told_apart_by_their_skb_in_whatever_order_they_go_on() {
+    let mut node = Node::new();
+    let packet = Packet::udp(POD, SERVER, &[7; 20]);
+    let skbs: Vec<u64> = (0..300).map(|_| node.skb()).collect();
+    let came_in: Vec<_> = skbs
+        .iter()
+        .map(|skb| node.see(VETH, IN, Some(*skb), &packet))
+        .collect();
+    // The latest of them overtake each other on their way out, a few at a time.
+    for (skb, before) in skbs.iter().zip(&came_in).skip(250).rev() {
+        let out = node.see(ETH0, OUT, Some(*skb), &packet);
+        assert_eq!(out.packet_id(), before.packet_id());
+    }
+    // On the hook where all of them were, one more is another one.
+    let (skb, next) = (node.skb(), came_in.len() as u64 + 1);
+    assert_eq!(node.see(VETH, IN, Some(skb), &packet).packet_id(), next);
+    assert_eq!(node.end().flow().packets, [301, 0]);
+}
+
+#[test]
 fn a_retransmission_is_another_packet_even_in_the_same_skb() {
     let mut node = Node::new();
     let packet = Packet::tcp(POD, SERVER, "P.", 1_000, 5).data(10);
