@@ -11,6 +11,7 @@
 //! - [`flow`]: flows, paths, translations and resets, without I/O
 //! - [`kernel`]: loading, attaching, the ring, abilities; the only place that knows aya
 //! - [`packet`]: one packet, as it is handed from the session to the sinks
+//! - [`repair`]: closing a file that was cut off
 //! - [`session`]: one capture, wired together
 //! - [`sink`]: where packets end up
 //! - [`source`]: where packets come from besides the kernel: capture files
@@ -25,6 +26,7 @@ pub mod flow;
 pub mod kernel;
 mod netlink;
 pub mod packet;
+pub mod repair;
 pub mod session;
 pub mod sink;
 pub mod source;

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         }
         Command::Explain(args) => cli::explain::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Filter(args) => cli::filter::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Repair(args) => cli::repair::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Interfaces(args) => cli::interfaces::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Doctor(args) => cli::doctor::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Sweep(args) => cli::sweep::run(&args).map(|()| ExitCode::SUCCESS),

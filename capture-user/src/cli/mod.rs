@@ -10,6 +10,7 @@ pub mod filter;
 pub mod help;
 pub mod interfaces;
 mod matching;
+pub mod repair;
 mod stdout;
 pub mod sweep;
 mod values;
@@ -44,6 +45,8 @@ pub enum Command {
     Explain(explain::Args),
     /// Show what a filter becomes in the kernel, and try it on a file
     Filter(filter::Args),
+    /// Close a capture file that a kill or a loss of power cut off
+    Repair(repair::Args),
     /// Show what can be captured here
     Interfaces(interfaces::Args),
     /// Show what this kernel and these privileges allow

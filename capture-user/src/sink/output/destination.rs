@@ -73,6 +73,18 @@ impl Descriptor {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
+    /// Says that it is being written, to whoever asks (flock(2)): a repair of it had better wait.
+    /// It ends with us, however we end.
+    pub(super) fn claim(&self) {
+        if self.is_regular() {
+            // Where there are no locks, or it is another's already, nothing is said.
+            let _ = rustix::fs::flock(
+                &self.fd,
+                rustix::fs::FlockOperation::NonBlockingLockExclusive,
+            );
+        }
+    }
+
     /// Has all that was written brought to the disk.
     ///
     /// # Errors

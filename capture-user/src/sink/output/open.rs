@@ -113,6 +113,7 @@ impl Opened {
     ///
     /// What truncating gives.
     pub fn start(mut self) -> Result<(Descriptor, Started), OutputError> {
+        self.descriptor.claim();
         if self.truncates {
             self.descriptor
                 .truncate()

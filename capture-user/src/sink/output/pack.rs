@@ -46,7 +46,7 @@ impl Packing {
 }
 
 /// Compresses pieces.
-pub(in crate::sink) enum Packer {
+pub(crate) enum Packer {
     /// With its tables, which take longer to make than to use.
     Zstd(Compressor<'static>),
     Gzip,
@@ -67,7 +67,7 @@ impl Packer {
     /// # Errors
     ///
     /// ENOMEM, where there is no memory for it.
-    pub(in crate::sink) fn new(packing: Packing) -> Result<Option<Self>, Errno> {
+    pub(crate) fn new(packing: Packing) -> Result<Option<Self>, Errno> {
         Ok(match packing {
             Packing::Plain => None,
             Packing::Zstd => {
@@ -83,7 +83,7 @@ impl Packer {
     /// # Errors
     ///
     /// ENOMEM, where there is no memory for it: nothing else can go wrong.
-    pub(in crate::sink) fn pack(&mut self, piece: &[u8]) -> Result<Vec<u8>, Errno> {
+    pub(crate) fn pack(&mut self, piece: &[u8]) -> Result<Vec<u8>, Errno> {
         match self {
             Self::Zstd(compressor) => compressor.compress(piece).map_err(|_| Errno::NOMEM),
             Self::Gzip => {

@@ -8,11 +8,11 @@ use flate2::read::MultiGzDecoder;
 /// What a gzip member begins with ([RFC 1952], section 2.3.1).
 ///
 /// [RFC 1952]: https://www.rfc-editor.org/rfc/rfc1952
-pub(super) const GZIP: [u8; 2] = [0x1f, 0x8b];
+pub(crate) const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// What a frame of Zstandard begins with ([RFC 8878], section 3.1.1).
 ///
 /// [RFC 8878]: https://www.rfc-editor.org/rfc/rfc8878
-pub(super) const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+pub(crate) const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// A file whose first bytes were looked at.
 type Begun = io::Chain<Cursor<Vec<u8>>, File>;
@@ -30,7 +30,7 @@ pub enum Input {
 
 impl Input {
     /// Looks at how the file begins.
-    pub(super) fn new(mut file: File) -> io::Result<Self> {
+    pub(crate) fn new(mut file: File) -> io::Result<Self> {
         let mut magic = Vec::new();
         (&mut file)
             .take(ZSTD.len() as u64)

@@ -14,11 +14,11 @@
 //! [draft-ietf-opsawg-pcapng]: https://datatracker.ietf.org/doc/draft-ietf-opsawg-pcapng/
 //! [draft-ietf-opsawg-pcap]: https://datatracker.ietf.org/doc/draft-ietf-opsawg-pcap/
 
-mod input;
+pub(crate) mod input;
 pub mod link;
 mod names;
-mod options;
-mod order;
+pub(crate) mod options;
+pub(crate) mod order;
 mod pcap;
 mod pcapng;
 mod time;

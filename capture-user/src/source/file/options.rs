@@ -9,14 +9,14 @@ pub(super) const COMMENT: u16 = 1;
 
 /// The options of a block, up to the last or the first malformed one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Options<'a> {
+pub(crate) struct Options<'a> {
     rest: &'a [u8],
     order: Order,
 }
 
 impl<'a> Options<'a> {
     #[inline]
-    pub(super) const fn new(bytes: &'a [u8], order: Order) -> Self {
+    pub(crate) const fn new(bytes: &'a [u8], order: Order) -> Self {
         Self { rest: bytes, order }
     }
 }

@@ -2,7 +2,7 @@
 
 /// Which byte of a number comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Order {
+pub(crate) enum Order {
     /// The least significant.
     #[default]
     Little,
@@ -13,7 +13,7 @@ pub(super) enum Order {
 impl Order {
     /// The `u16` at an offset.
     #[inline]
-    pub(super) fn u16(self, bytes: &[u8], at: usize) -> Option<u16> {
+    pub(crate) fn u16(self, bytes: &[u8], at: usize) -> Option<u16> {
         let bytes = *bytes.get(at..)?.first_chunk()?;
         Some(match self {
             Self::Little => u16::from_le_bytes(bytes),
@@ -23,7 +23,7 @@ impl Order {
 
     /// The `u32` at an offset.
     #[inline]
-    pub(super) fn u32(self, bytes: &[u8], at: usize) -> Option<u32> {
+    pub(crate) fn u32(self, bytes: &[u8], at: usize) -> Option<u32> {
         let bytes = *bytes.get(at..)?.first_chunk()?;
         Some(match self {
             Self::Little => u32::from_le_bytes(bytes),
@@ -33,7 +33,7 @@ impl Order {
 
     /// The `u64` at an offset.
     #[inline]
-    pub(super) fn u64(self, bytes: &[u8], at: usize) -> Option<u64> {
+    pub(crate) fn u64(self, bytes: &[u8], at: usize) -> Option<u64> {
         let bytes = *bytes.get(at..)?.first_chunk()?;
         Some(match self {
             Self::Little => u64::from_le_bytes(bytes),

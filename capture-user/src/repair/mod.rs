@@ -1,0 +1,290 @@
+//! `nodecap repair`: closes a file that a kill or a loss of power cut off.
+//!
+//! What lies behind the last whole block goes; every whole packet stays. Each interface that has no
+//! statistics gets those that the packets tell. In place, and in an order that a second repair can
+//! put right if the first is cut off too.
+//!
+//! - `scan`: where a file ends and what it amounts to
+
+mod scan;
+#[cfg(test)]
+mod tests;
+
+use std::fs::{File, TryLockError};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use flate2::bufread::GzDecoder;
+
+use crate::error::{Error, Result};
+use crate::sink::output::Packing;
+use crate::sink::output::pack::Packer;
+use crate::source::file::input::{GZIP, ZSTD};
+use scan::{ENHANCED_PACKET, LONGEST, Scan, Stop};
+
+/// How much is read at once.
+const CHUNK: usize = 1 << 20;
+/// The most that a piece of a packed file of ours unpacks to, with much to spare.
+const PIECE_MAX: u64 = 64 << 20;
+
+/// What a repair came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repaired {
+    /// Whole packets, all of which are still there.
+    pub packets: u64,
+    /// Bytes cut off.
+    pub cut: u64,
+    /// Bytes of statistics appended.
+    pub added: u64,
+}
+
+impl Repaired {
+    /// Whether anything was to be done.
+    #[must_use]
+    pub const fn changed(&self) -> bool {
+        self.cut > 0 || self.added > 0
+    }
+}
+
+/// Where the good part of a file ends and what belongs behind it.
+struct Plan {
+    /// The length to cut the file to.
+    keep: u64,
+    /// Unpacked bytes of a cut piece that are whole blocks.
+    rest: Vec<u8>,
+    scan: Scan,
+}
+
+/// Repairs a file in place.
+///
+/// # Errors
+///
+/// [`Error::Failure`] if it can't be read or written, isn't a capture file, is still being written,
+/// or is damaged where good blocks follow: then it isn't changed.
+pub fn repair(path: &Path) -> Result<Repaired> {
+    let shown = path.display();
+    let failed = |error: io::Error| Error::failure(format!("can't repair {shown}: {error}"));
+    let refused = |why: &str| Error::failure(format!("can't repair {shown}: {why}"));
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)
+        .map_err(|error| match error.raw_os_error() {
+            Some(libc::ELOOP) => refused("it is a symbolic link; name its target"),
+            Some(libc::EISDIR) => refused("it is a directory; name a capture file"),
+            _ => failed(error),
+        })?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(refused("it isn't a regular file"));
+    }
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            return Err(refused("a capture is still writing it; end that first"));
+        }
+        // Not every file system has locks.
+        Err(TryLockError::Error(_)) | Ok(()) => {}
+    }
+    let mut magic = [0; 4];
+    let known = file.read(&mut magic).map_err(failed)?;
+    file.rewind().map_err(failed)?;
+    let packing = match &magic[..known] {
+        [a, b, ..] if [*a, *b] == GZIP => Packing::Gzip,
+        magic if magic == ZSTD => Packing::Zstd,
+        [] => return Err(refused("it is empty: no capture was written to it")),
+        _ => Packing::Plain,
+    };
+    let plan = match packing {
+        Packing::Plain => look(&file),
+        Packing::Gzip | Packing::Zstd => look_into(&file, packing),
+    };
+    let plan = plan.map_err(|error| match error {
+        Trouble::Io(error) => failed(error),
+        Trouble::Refused(why) => refused(&why),
+    })?;
+    if !plan.scan.has_begun() {
+        return Err(refused("nothing in it is whole"));
+    }
+    let mut end = plan.rest;
+    end.extend(plan.scan.missing());
+    let mut repaired = Repaired {
+        packets: plan.scan.packets(),
+        cut: metadata.len().saturating_sub(plan.keep),
+        added: end.len() as u64,
+    };
+    if !repaired.changed() {
+        return Ok(repaired);
+    }
+    if let Some(mut packer) = Packer::new(packing).map_err(|errno| failed(errno.into()))?
+        && !end.is_empty()
+    {
+        end = packer.pack(&end).map_err(|errno| failed(errno.into()))?;
+        repaired.added = end.len() as u64;
+    }
+    file.set_len(plan.keep)
+        .and_then(|()| file.seek(SeekFrom::Start(plan.keep)))
+        .and_then(|_| file.write_all(&end))
+        .and_then(|()| file.sync_all())
+        .map_err(failed)?;
+    Ok(repaired)
+}
+
+/// Why a file can't be repaired.
+enum Trouble {
+    Io(io::Error),
+    Refused(String),
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Walks a plain file.
+fn look(file: &File) -> std::result::Result<Plan, Trouble> {
+    let mut scan = Scan::default();
+    let mut buffer = Vec::new();
+    let mut keep = 0;
+    let mut wanted = CHUNK;
+    loop {
+        let more = wanted.saturating_sub(buffer.len()).max(CHUNK);
+        let read = file.take(more as u64).read_to_end(&mut buffer)?;
+        let (walked, stop) = scan.feed(&buffer);
+        keep += walked as u64;
+        buffer.drain(..walked);
+        match stop {
+            Some(Stop::Foreign) => {
+                return Err(Trouble::Refused(
+                    "it is neither a pcapng nor a pcap file".to_owned(),
+                ));
+            }
+            Some(Stop::Damaged(why)) => {
+                if goes_on(file, keep)? {
+                    return Err(Trouble::Refused(format!(
+                        "at byte {keep} comes {why}, and good packets follow it: it wasn't merely cut off"
+                    )));
+                }
+                break;
+            }
+            Some(Stop::Short(len)) => wanted = len,
+            None => wanted = CHUNK,
+        }
+        if read == 0 {
+            break;
+        }
+    }
+    Ok(Plan {
+        keep,
+        rest: Vec::new(),
+        scan,
+    })
+}
+
+/// Whether something like a packet's block is found behind a place where none can begin. Zeroes,
+/// as file systems leave them where data hadn't reached the disk, are nothing like it.
+fn goes_on(file: &File, from: u64) -> io::Result<bool> {
+    let mut buffer = vec![0; CHUNK];
+    let mut at = from + 4;
+    loop {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match file.read_at(&mut buffer[filled..], at + filled as u64)? {
+                0 => break,
+                read => filled += read,
+            }
+        }
+        let words = buffer[..filled].windows(8).step_by(4);
+        for (word, place) in words.zip((at..).step_by(4)) {
+            let number = |at: usize| {
+                word.get(at..)?
+                    .first_chunk()
+                    .map(|it| u32::from_le_bytes(*it))
+            };
+            let (Some(ENHANCED_PACKET), Some(len)) = (number(0), number(4)) else {
+                continue;
+            };
+            if len < 32 || len as usize > LONGEST || !len.is_multiple_of(4) {
+                continue;
+            }
+            let mut back = [0; 4];
+            if file.read_at(&mut back, place + u64::from(len) - 4)? == 4
+                && u32::from_le_bytes(back) == len
+            {
+                return Ok(true);
+            }
+        }
+        if filled < buffer.len() {
+            return Ok(false);
+        }
+        // The last word is looked at again, with what follows it.
+        at += filled as u64 - 4;
+    }
+}
+
+/// Walks a packed file of ours, piece by piece.
+fn look_into(file: &File, packing: Packing) -> std::result::Result<Plan, Trouble> {
+    let mut input = BufReader::with_capacity(CHUNK, file);
+    let mut scan = Scan::default();
+    let mut keep = 0;
+    loop {
+        if input.fill_buf()?.is_empty() {
+            return Ok(Plan {
+                keep,
+                rest: Vec::new(),
+                scan,
+            });
+        }
+        let mut piece = Vec::new();
+        let unpacked = match packing {
+            Packing::Zstd => zstd::Decoder::with_buffer(&mut input)
+                .and_then(|decoder| unpack(decoder.single_frame(), &mut piece)),
+            Packing::Gzip | Packing::Plain => unpack(GzDecoder::new(&mut input), &mut piece),
+        };
+        let (walked, stop) = scan.feed(&piece);
+        if keep == 0 && !scan.is_ours() && stop != Some(Stop::Foreign) && scan.has_begun() {
+            return Err(Trouble::Refused(
+                "it is packed, and not by nodecap: unpack it first".to_owned(),
+            ));
+        }
+        match (unpacked, stop) {
+            (_, Some(Stop::Foreign)) => {
+                return Err(Trouble::Refused(
+                    "what is packed in it is no capture".to_owned(),
+                ));
+            }
+            (Ok(()), None) => keep = input.stream_position()?,
+            (Ok(()), Some(_)) => {
+                return Err(Trouble::Refused(format!(
+                    "the piece at byte {keep} doesn't hold whole blocks: it wasn't merely cut off"
+                )));
+            }
+            // Cut: what of it can be unpacked is packed again.
+            (Err(_), _) => {
+                piece.truncate(walked);
+                return Ok(Plan {
+                    keep,
+                    rest: piece,
+                    scan,
+                });
+            }
+        }
+    }
+}
+
+/// Unpacks one piece, as far as it goes.
+fn unpack(mut input: impl Read, piece: &mut Vec<u8>) -> io::Result<()> {
+    // Not read_to_end: what came before an error is wanted too.
+    let mut part = vec![0; 64 << 10];
+    loop {
+        match input.read(&mut part)? {
+            0 => return Ok(()),
+            read => piece.extend_from_slice(&part[..read]),
+        }
+        if piece.len() as u64 > PIECE_MAX {
+            return Err(io::Error::other("a piece of that size isn't nodecap's"));
+        }
+    }
+}
