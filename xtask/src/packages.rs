@@ -93,6 +93,11 @@ const TOOLS: [Tool; 23] = [
         need: Need::Test,
     },
     Tool {
+        program: "zstd",
+        package: "zstd",
+        need: Need::Test,
+    },
+    Tool {
         program: "tcpreplay",
         package: "tcpreplay",
         need: Need::Test,
