@@ -59,7 +59,7 @@ fn file(ending: &str, packets: u32) -> (TempDir, PathBuf, Vec<u64>) {
         }
     }
     file.write(&mut piece).unwrap();
-    let finished = file.finish(&composer.close(&[Statistics::default(); 2]));
+    let finished = file.finish(&composer.close(&[Statistics::default(); 2]), true);
     assert!(finished.closed);
     (folder, path, ends)
 }

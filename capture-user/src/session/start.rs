@@ -351,6 +351,7 @@ impl Destination {
                 series,
                 runner,
                 room,
+                durable: plan.flush.interval.is_some(),
                 tell: say(),
             },
         );

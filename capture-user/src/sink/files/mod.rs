@@ -61,6 +61,7 @@ pub struct Files {
     /// Bytes of the files before this one.
     before: u64,
     room: Option<Room>,
+    durable: bool,
     tell: Tell,
 }
 
@@ -76,6 +77,8 @@ pub struct Parts {
     pub runner: Option<Runner>,
     /// What to look after, if anything, so that the file system doesn't fill.
     pub room: Option<Room>,
+    /// Whether each file is brought to the disk when it is closed.
+    pub durable: bool,
     /// Says what goes wrong without being the end.
     pub tell: Tell,
 }
@@ -95,6 +98,7 @@ impl Files {
             failure: None,
             before: 0,
             room: parts.room,
+            durable: parts.durable,
             tell: parts.tell,
         };
         files.began();
@@ -132,7 +136,7 @@ impl Files {
         self.look_at_room(closings.len() as u64 * statistics::BLOCK_LEN as u64);
         let lost_here = match self.current.take() {
             Some(file) => {
-                let finished = file.finish(closings);
+                let finished = file.finish(closings, self.durable);
                 self.before += finished.bytes;
                 if let Some(failure) = finished.failure {
                     self.failure.get_or_insert(failure);

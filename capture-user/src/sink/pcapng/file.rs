@@ -115,6 +115,16 @@ impl PcapngFile {
         synced.map_err(|errno| OutputError::of_write(self.output.name(), errno))
     }
 
+    /// Writes the statistics, each interface's at its id; packets that were appended and couldn't
+    /// be written are added to what was lost. A `durable` file is then brought to the disk.
+    pub fn finish(mut self, closings: &[Closing], durable: bool) -> Finished {
+        let mut finished = self.close(closings);
+        if durable && finished.failure.is_none() {
+            finished.failure = self.sync().err();
+        }
+        finished
+    }
+
     /// Whether somebody may be reading along: it goes to a pipe, a terminal or a device.
     #[must_use]
     pub fn is_stream(&self) -> bool {
@@ -190,7 +200,7 @@ impl<D: Destination> PcapngFile<D> {
 
     /// Writes the statistics, each interface's at its id. Packets that were appended and couldn't
     /// be written are added to what was lost.
-    pub fn finish(mut self, closings: &[Closing]) -> Finished {
+    pub(super) fn close(&mut self, closings: &[Closing]) -> Finished {
         let mut end = Vec::new();
         for (id, closing) in (0..).zip(&closings[..self.described.min(closings.len())]) {
             let unwritten = self.lost.get(id as usize).copied().unwrap_or_default();
@@ -208,7 +218,7 @@ impl<D: Destination> PcapngFile<D> {
             bytes: self.output.len(),
             closed: closed.is_ok(),
             failure: self.output.failure().cloned().or(closed.err()),
-            lost: self.lost,
+            lost: std::mem::take(&mut self.lost),
         }
     }
 

@@ -296,7 +296,7 @@ impl<D: Destination> Both<D> {
     pub(super) fn finish(mut self, statistics: &[Statistics]) -> Ended {
         let _ = self.flush();
         let counts = self.counts();
-        let finished = self.file.finish(&self.composer.close(statistics));
+        let finished = self.file.close(&self.composer.close(statistics));
         Ended {
             bytes: finished.bytes,
             interfaces: counts,
