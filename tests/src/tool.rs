@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Each program with the Debian package that installs it.
-const PACKAGES: [(&str, &str); 29] = [
+const PACKAGES: &[(&str, &str)] = &[
     ("bpftool", "bpftool"),
     ("busybox", "busybox-static"),
     ("capinfos", "wireshark-common"),

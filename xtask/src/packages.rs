@@ -31,7 +31,7 @@ pub(crate) struct Tool {
     need: Need,
 }
 
-const TOOLS: [Tool; 23] = [
+const TOOLS: &[Tool] = &[
     Tool {
         program: "cc",
         package: "gcc",
@@ -163,7 +163,7 @@ pub(crate) fn missing_tools(need: Need) -> Vec<Tool> {
 }
 
 fn needed(need: Need) -> impl Iterator<Item = Tool> {
-    TOOLS.into_iter().filter(move |tool| tool.need <= need)
+    TOOLS.iter().copied().filter(move |tool| tool.need <= need)
 }
 
 /// The packages of these tools, each once.
@@ -366,7 +366,8 @@ mod tests {
     #[test]
     fn a_package_of_two_tools_is_named_once() {
         let both: Vec<_> = TOOLS
-            .into_iter()
+            .iter()
+            .copied()
             .filter(|tool| tool.package == "tshark")
             .collect();
         assert_eq!(both.len(), 2);
