@@ -14,6 +14,7 @@ use std::fs::{File, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use flate2::bufread::GzDecoder;
 
@@ -27,6 +28,9 @@ use scan::{ENHANCED_PACKET, LONGEST, Scan, Stop};
 const CHUNK: usize = 1 << 20;
 /// The most that a piece of a packed file of ours unpacks to, with much to spare.
 const PIECE_MAX: u64 = 64 << 20;
+
+/// How long another's claim to the file is waited out.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a repair came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,12 +84,8 @@ pub fn repair(path: &Path) -> Result<Repaired> {
     if !metadata.is_file() {
         return Err(refused("it isn't a regular file"));
     }
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => {
-            return Err(refused("a capture is still writing it; end that first"));
-        }
-        // Not every file system has locks.
-        Err(TryLockError::Error(_)) | Ok(()) => {}
+    if is_being_written(&file) {
+        return Err(refused("a capture is still writing it; end that first"));
     }
     let mut magic = [0; 4];
     let known = file.read(&mut magic).map_err(failed)?;
@@ -129,6 +129,22 @@ pub fn repair(path: &Path) -> Result<Repaired> {
         .and_then(|()| file.sync_all())
         .map_err(failed)?;
     Ok(repaired)
+}
+
+/// Whether a capture has claimed it, for longer than a process that it just starts may still hold
+/// the claim (between fork and exec). It is ours from then on.
+fn is_being_written(file: &File) -> bool {
+    let deadline = Instant::now() + CLAIM_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(CLAIM_PATIENCE / 50);
+            }
+            Err(TryLockError::WouldBlock) => return true,
+            // Not every file system has locks.
+            Err(TryLockError::Error(_)) | Ok(()) => return false,
+        }
+    }
 }
 
 /// Why a file can't be repaired.
