@@ -99,7 +99,10 @@ impl Transport {
         if self.later_fragment || !matches!(self.protocol, 6 | 17 | 132) {
             return None;
         }
-        let ports = packet.read::<[u8; 4]>(self.offset)?;
+        // Bounded once more: on the way here LLVM may keep the offset together with the rest of
+        // this in one register, of which Linux 5.10's verifier knows no bound.
+        let offset = clamp(u64::from(self.offset), MAX_OFFSET) as u32;
+        let ports = packet.read::<[u8; 4]>(offset)?;
         Some((
             u16::from_be_bytes([ports[0], ports[1]]),
             u16::from_be_bytes([ports[2], ports[3]]),
