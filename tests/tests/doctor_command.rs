@@ -6,6 +6,7 @@
 mod attached;
 
 use attached::wait_until_nothing_is_attached;
+use lab::ability::missing;
 use lab::namespace::Namespace;
 use lab::nodecap::Nodecap;
 
@@ -53,4 +54,26 @@ fn programs_get_the_same_as_json() {
         value.is_object() || value.as_array().is_some_and(|list| !list.is_empty()),
         "{value}"
     );
+}
+
+#[test]
+fn a_capture_says_at_the_start_what_the_doctor_says_is_missing_and_what_that_costs() {
+    let namespace = Namespace::new();
+    let capture = Nodecap::capture(&namespace, "lo").args(["-q"]).start();
+    let said = capture.stop().stderr;
+    for name in [
+        "reset-events",
+        "reset-reasons",
+        "drop-reasons",
+        "conntrack-entries",
+    ] {
+        // A reason can't be told where the event itself isn't.
+        let told_already = name == "reset-reasons" && missing("reset-events").is_some();
+        assert_eq!(
+            said.contains(&format!("no {name} here: ")),
+            missing(name).is_some() && !told_already,
+            "{name}: {said}"
+        );
+    }
+    assert_eq!(said.contains("no TCX"), missing("tcx").is_some(), "{said}");
 }

@@ -182,7 +182,8 @@ enum At {
     Tc,
     /// TC by a clsact filter, as where the kernel has no TCX
     Clsact,
-    /// XDP, in the driver where it can: only what comes in, and nothing is followed
+    /// XDP, in the driver where it can: only what comes in, without a VLAN tag that the card took
+    /// out, and nothing is followed
     Xdp,
 }
 

@@ -3,7 +3,6 @@
 use crate::kernel::attach::sweep;
 use crate::kernel::attach::xdp::XdpMode;
 use crate::kernel::attach::{Attachment, Hook};
-use crate::target::links::Link;
 use crate::target::name::printable;
 
 /// How each interface was attached to.
@@ -14,11 +13,11 @@ pub(super) struct Attachments {
 }
 
 impl Attachments {
-    pub(super) fn add(&mut self, link: &Link, how: Vec<Attachment>) {
+    pub(super) fn add(&mut self, interface: &str, how: &[Attachment]) {
         self.filters |= how
             .iter()
             .any(|how| matches!(how, Attachment::Clsact { .. }));
-        self.notes.extend(notes_of(link, &how));
+        self.notes.extend(notes_of(interface, how));
     }
 
     /// What differs from what was asked for, or from what is best.
@@ -45,8 +44,8 @@ impl Attachments {
 }
 
 /// What there is to say of one interface.
-pub(super) fn notes_of(link: &Link, how: &[Attachment]) -> Vec<String> {
-    let name = printable(&link.name);
+pub(super) fn notes_of(interface: &str, how: &[Attachment]) -> Vec<String> {
+    let name = printable(interface);
     how.iter()
         .filter_map(|how| match how {
             Attachment::Tcx | Attachment::Clsact { priority: 1 } => None,
@@ -73,5 +72,41 @@ pub(super) fn sweep(notes: &mut Vec<String>) {
         ),
         // The capture can do without.
         Err(error) => notes.push(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notes(asked: Hook, how: &[Attachment]) -> Vec<String> {
+        let mut attachments = Attachments::default();
+        for index in [1, 2] {
+            attachments.add(&format!("eth{index}"), how);
+        }
+        attachments.notes(asked)
+    }
+
+    #[test]
+    fn a_kernel_without_tcx_is_told_of_once_and_not_to_whoever_asked_for_filters() {
+        let filters = [Attachment::Clsact { priority: 1 }];
+        let said = notes(Hook::Tc, &filters);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].contains("no TCX") && said[0].contains("nodecap sweep"));
+        assert!(notes(Hook::Clsact, &filters).is_empty());
+        assert!(notes(Hook::Tc, &[Attachment::Tcx]).is_empty());
+    }
+
+    #[test]
+    fn each_interface_with_a_later_priority_or_by_xdp_is_named() {
+        let said = notes(Hook::Clsact, &[Attachment::Clsact { priority: 3 }]);
+        assert!(said.len() == 2 && said[1].starts_with("eth2: ") && said[1].contains('3'));
+        let why = "its driver has no XDP".to_owned();
+        let said = notes(Hook::Xdp, &[Attachment::Xdp(XdpMode::Generic { why })]);
+        assert!(said[0].contains("only what comes in"));
+        assert_eq!(
+            said[1],
+            "eth1: generic XDP, in the stack: its driver has no XDP"
+        );
     }
 }

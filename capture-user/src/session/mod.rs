@@ -325,7 +325,7 @@ impl Session {
                     "nodecap: listening on {} too",
                     printable(&link.name)
                 ));
-                for note in attachment::notes_of(link, &how) {
+                for note in attachment::notes_of(&link.name, &how) {
                     self.status.say(&format!("nodecap: {note}"));
                 }
             }

@@ -116,7 +116,7 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
     let mut refusal = None;
     for link in &selection.links {
         match attached.join(link, &plan.directions) {
-            Ok(how) => attachments.add(link, how),
+            Ok(how) => attachments.add(&link.name, &how),
             // With a glob or `any` nobody asked for this very interface.
             Err(error)
                 if selection.takes_later() && (error.is_gone() || error.is_of_the_interface()) =>
