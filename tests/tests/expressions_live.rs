@@ -78,7 +78,7 @@ fn protocols_addresses_and_ports() {
             "net 2001:db8:1::/48 and not icmp6",
             "ip6 proto 0 or ip proto 47",
             "arp or sctp",
-            "ether multicast",
+            "ether multicast or ip broadcast",
             "not ip and not ip6",
         ],
     );

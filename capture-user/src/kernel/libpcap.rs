@@ -52,8 +52,9 @@ unsafe extern "C" {
     fn pcap_lib_version() -> *const c_char;
 }
 
-/// `PCAP_NETMASK_UNKNOWN` (pcap/pcap.h).
-const NETMASK_UNKNOWN: u32 = 0xffff_ffff;
+/// What `ip broadcast` goes by. tcpdump (4.99) gives the same unless it is told `-f`, so that only
+/// 255.255.255.255 and 0.0.0.0 are broadcasts.
+const NETMASK: u32 = 0;
 
 /// Up to 1.8 the compiler keeps its state in globals; names are looked up in static buffers still.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -85,7 +86,7 @@ pub fn compile(text: &str, framing: Framing) -> Result<Vec<Instruction>, String>
             link_type,
             MAX_SNAPLEN.cast_signed(),
             text.as_ptr(),
-            NETMASK_UNKNOWN,
+            NETMASK,
             &raw mut program,
             message.as_mut_ptr(),
             message.len(),

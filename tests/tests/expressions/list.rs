@@ -67,6 +67,7 @@ pub(crate) const ETHERNET: &[&str] = &[
     "broadcast",
     "multicast",
     "ether multicast",
+    "ip broadcast",
     "ip multicast",
     "ip6 multicast",
     "host 192.0.2.1 and host 192.0.2.200",

@@ -5,8 +5,8 @@
 //! programs before they are loaded ([`crate::kernel::expression`]).
 //!
 //! - [`classic`]: what libpcap makes, read and checked
-//! - [`translate`]: classic BPF to eBPF, [`ebpf`]
-//! - [`interpret`]: classic BPF run here, for what no kernel program can be asked
+//! - [`mod@translate`]: classic BPF to eBPF, [`ebpf`]
+//! - [`mod@interpret`]: classic BPF run here, for what no kernel program can be asked
 //! - [`reads`]: what a program looks at
 
 pub mod classic;
