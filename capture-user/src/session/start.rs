@@ -67,6 +67,7 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
     // Said once everything has begun: a capture that can't begin says just why.
     let mut notes = plan.notes.clone();
     notes.append(&mut selection.notes);
+    notes.extend(means_nothing(&plan, &selection)?);
     let offset = Offset::measure();
     let header = link_header(&selection);
     let about = About::this_capture(&plan, offset);
@@ -232,6 +233,35 @@ async fn select(plan: &Plan, links: &[Link]) -> Result<Selection> {
     let mut selection = resolve(&plan.interfaces, links)?;
     selection.add(&plan.workloads, links).await?;
     Ok(selection)
+}
+
+/// Says where the expression can match nothing: on devices without the link header that it is
+/// about. An error, if there is no other device.
+fn means_nothing(plan: &Plan, selection: &Selection) -> Result<Option<String>> {
+    let Some(expression) = &plan.filter.expression else {
+        return Ok(None);
+    };
+    let Err(error) = expression.program(Framing::Bare) else {
+        return Ok(None);
+    };
+    let (bare, others): (Vec<_>, Vec<_>) = selection
+        .links
+        .iter()
+        .partition(|link| link.framing == Framing::Bare);
+    if bare.is_empty() {
+        return Ok(None);
+    }
+    if others.is_empty() && !selection.takes_later() {
+        return Err(Error::usage(error.to_string()));
+    }
+    let names: Vec<_> = bare
+        .iter()
+        .map(|link| printable(&link.name).to_string())
+        .collect();
+    Ok(Some(format!(
+        "nothing will match on {}, which has no link header: {error}",
+        names.join(", ")
+    )))
 }
 
 /// Frames without link headers only for a single interface, with none to join it later: libpcap
