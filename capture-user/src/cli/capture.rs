@@ -242,7 +242,9 @@ impl Args {
         }
         let rotate = self.rotate()?;
         let filter = self.matching.resolve()?;
+        let lists = self.matching.lists();
         Ok(Plan {
+            lists: lists.has_files().then_some(lists),
             interfaces: self
                 .interface
                 .iter()

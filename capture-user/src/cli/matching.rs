@@ -2,7 +2,8 @@
 
 use super::values;
 use crate::error::{Error, Result};
-use crate::filter::{Barred, Filter};
+use crate::filter::Filter;
+use crate::filter::lists::Lists;
 
 /// The options and the expression as they were typed.
 #[derive(Clone, Debug, clap::Args)]
@@ -47,6 +48,15 @@ pub(super) struct Matching {
 }
 
 impl Matching {
+    /// The address lists.
+    pub(super) fn lists(&self) -> Lists {
+        Lists {
+            hosts: self.host.clone(),
+            sources: self.src.clone(),
+            destinations: self.dst.clone(),
+        }
+    }
+
     /// Resolves what was typed.
     ///
     /// # Errors
@@ -54,34 +64,13 @@ impl Matching {
     /// [`Error::Usage`], naming the option and what is wrong with it, or what is wrong with the
     /// expression.
     pub(super) fn resolve(&self) -> Result<Filter> {
-        let addresses =
-            |option, typed: &[String]| values::addresses(option, typed).map_err(Error::Usage);
-        let options = [
-            &self.host,
-            &self.src,
-            &self.dst,
-            &self.port,
-            &self.sport,
-            &self.dport,
-            &self.proto,
-        ];
-        if self.inner && options.iter().all(|typed| typed.is_empty()) {
-            return Err(Error::usage(
-                "--inner says where the address, port and protocol options look: give one of them",
-            ));
-        }
-        let hosts = addresses("--host", &self.host)?;
-        let sources = addresses("--src", &self.src)?;
-        let destinations = addresses("--dst", &self.dst)?;
+        let held = self.lists().read().map_err(Error::Usage)?;
         Ok(Filter {
-            hosts: hosts.wanted,
-            sources: sources.wanted,
-            destinations: destinations.wanted,
-            barred: Barred {
-                hosts: hosts.barred,
-                sources: sources.barred,
-                destinations: destinations.barred,
-            },
+            hosts: held.hosts,
+            sources: held.sources,
+            destinations: held.destinations,
+            barred: held.barred,
+            reread: self.lists().has_files(),
             ports: values::list("--port", &self.port, str::parse).map_err(Error::Usage)?,
             source_ports: values::list("--sport", &self.sport, str::parse).map_err(Error::Usage)?,
             destination_ports: values::list("--dport", &self.dport, str::parse)

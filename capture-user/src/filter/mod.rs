@@ -4,11 +4,13 @@
 //! - [`addresses`]: prefixes with the options that they belong to, ready for a longest-prefix
 //!   lookup
 //! - [`ports`], [`protocols`]: how one is written, and a table for all
+//! - [`lists`]: the address options' lists as they are typed, and their files
 //! - [`expression`]: a filter as tcpdump takes it
 //! - [`trial`]: a filter tried out on saved packets
 
 pub mod addresses;
 pub mod expression;
+pub mod lists;
 pub mod ports;
 pub mod protocols;
 pub mod trial;
@@ -19,6 +21,7 @@ use capture_common::filter::{ARP, DST, EITHER, IP_PROTOCOLS, NOT_DST, NOT_EITHER
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use expression::Expression;
+use lists::Held;
 use ports::{PortRange, PortTable};
 use protocols::{Protocol, ProtocolTable};
 
@@ -46,6 +49,8 @@ pub struct Filter {
     pub expression: Option<Expression>,
     /// Addresses that the address options bar.
     pub barred: Barred,
+    /// Whether the address lists may change while the capture runs.
+    pub reread: bool,
     /// `--inner`: the options are about the packet within a tunnel's. The expression isn't.
     pub inner: bool,
 }
@@ -83,6 +88,8 @@ pub struct Tables {
     pub expression: Option<Expression>,
     /// Whether the options are about the packet within a tunnel's.
     pub inner: bool,
+    /// Whether there must be room for more addresses.
+    pub reread: bool,
 }
 
 impl Tables {
@@ -99,6 +106,43 @@ impl Filter {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The same filter with other address lists.
+    #[must_use]
+    pub fn with(&self, held: Held) -> Self {
+        Self {
+            hosts: held.hosts,
+            sources: held.sources,
+            destinations: held.destinations,
+            barred: held.barred,
+            ..self.clone()
+        }
+    }
+
+    /// What lies between two filters that differ in their address lists: it matches whatever either
+    /// of them matches.
+    #[must_use]
+    pub fn between(&self, next: &Self) -> Self {
+        let either = |one: &[IpNet], other: &[IpNet]| [one, other].concat();
+        let both = |one: &[IpNet], other: &[IpNet]| {
+            one.iter()
+                .filter(|net| other.contains(net))
+                .copied()
+                .collect()
+        };
+        let (ours, theirs) = (&self.barred, &next.barred);
+        Self {
+            hosts: either(&self.hosts, &next.hosts),
+            sources: either(&self.sources, &next.sources),
+            destinations: either(&self.destinations, &next.destinations),
+            barred: Barred {
+                hosts: both(&ours.hosts, &theirs.hosts),
+                sources: both(&ours.sources, &theirs.sources),
+                destinations: both(&ours.destinations, &theirs.destinations),
+            },
+            ..self.clone()
+        }
     }
 
     /// The tables for the kernel.
@@ -134,6 +178,7 @@ impl Filter {
             protocols: protocols::table(&self.protocols),
             expression: self.expression.clone(),
             inner: self.inner,
+            reread: self.reread,
         }
     }
 

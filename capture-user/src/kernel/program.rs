@@ -18,7 +18,7 @@ use super::layout::Layout;
 use super::log::{KernelLog, LogLevel};
 use super::probe;
 use super::ring::Ring;
-use super::tables::{entries, fill};
+use super::tables::{fill, room};
 use crate::filter::Tables;
 use crate::packet::Direction;
 use crate::target::links::Framing;
@@ -131,8 +131,14 @@ impl Kernel {
             .override_global(names::CONNTRACK, &u8::from(conntrack), true)
             .override_global(aya_log::LEVEL, &log_level, false)
             .map_max_entries(names::RING, setup.ring_bytes)
-            .map_max_entries(names::ADDRESSES_V4, entries(tables.addresses_v4.len()))
-            .map_max_entries(names::ADDRESSES_V6, entries(tables.addresses_v6.len()))
+            .map_max_entries(
+                names::ADDRESSES_V4,
+                room(tables.addresses_v4.len(), tables.reread),
+            )
+            .map_max_entries(
+                names::ADDRESSES_V6,
+                room(tables.addresses_v6.len(), tables.reread),
+            )
             .map_max_entries(names::EVENTS, EVENTS_BYTES)
             .load(&object)
             .map_err(|error| KernelError::Load(Box::new(error)))?;

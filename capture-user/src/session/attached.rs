@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use capture_common::counters::Counters;
 
 use super::clock;
+use crate::filter::Filter;
 use crate::flow::evidence::Mapping;
 use crate::kernel::Kernel;
 use crate::kernel::attach::Attachment;
@@ -98,6 +99,15 @@ impl Attached {
         }
     }
 
+    pub(super) fn replace_addresses(
+        &mut self,
+        from: &Filter,
+        to: &Filter,
+    ) -> Result<(), KernelError> {
+        self.kernel.replace_addresses(from, to)
+    }
+
+    /// See [`Kernel::detach_all`].
     pub(super) fn detach_all(&mut self) {
         self.kernel.detach_all();
     }

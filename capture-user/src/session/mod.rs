@@ -146,7 +146,14 @@ impl Session {
             tokio::select! {
                 signal = self.signals.next() => match signal {
                     Signal::Stop(name) => return Some(StopReason::Signal(name)),
-                    Signal::HangUp if self.plan.rotate.is_some() => self.command(Command::Rotate),
+                    Signal::HangUp if self.plan.rotate.is_some() || self.plan.lists.is_some() => {
+                        if self.plan.lists.is_some() {
+                            self.read_lists_again();
+                        }
+                        if self.plan.rotate.is_some() {
+                            self.command(Command::Rotate);
+                        }
+                    }
                     Signal::HangUp => return Some(StopReason::Signal("HUP")),
                     Signal::Counts => self.status.say(self.counts().trim_end()),
                     Signal::Flush => self.command(Command::Flush),
@@ -384,6 +391,34 @@ impl Session {
         let outcome = self.report(moved);
         self.attached.detach_all();
         Ok(outcome)
+    }
+
+    /// Takes the address lists as their files are now. What is wrong with them leaves the capture
+    /// as it is.
+    fn read_lists_again(&mut self) {
+        let Some(lists) = &self.plan.lists else {
+            return;
+        };
+        let said = match lists.read() {
+            Err(error) => format!("the lists stay as they were: {error}"),
+            Ok(held) => {
+                let next = self.plan.filter.with(held);
+                let count = next.hosts.len() + next.sources.len() + next.destinations.len();
+                // What is asked for is frozen into the programs.
+                if next.tables().address_options != self.plan.filter.tables().address_options {
+                    "the lists stay as they were: whether a list wants or bars any address can't \
+                     change while a capture runs"
+                        .to_owned()
+                } else if let Err(error) = self.attached.replace_addresses(&self.plan.filter, &next)
+                {
+                    format!("not all of the lists was taken: {error}")
+                } else {
+                    self.plan.filter = next;
+                    format!("read the lists again: {count} networks wanted")
+                }
+            }
+        };
+        self.status.say(&format!("nodecap: {said}"));
     }
 
     /// Tells what the user should know, also while it is ending.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::limits::Limits;
 use crate::filter::Filter;
+use crate::filter::lists::Lists;
 use crate::kernel::attach::Hook;
 use crate::packet::Direction;
 use crate::sink::files::exec::Exec;
@@ -26,6 +27,8 @@ pub struct Plan {
     pub directions: Vec<Direction>,
     /// What to match.
     pub filter: Filter,
+    /// The address lists, if there are files of them that can be read again.
+    pub lists: Option<Lists>,
     /// Bytes of each packet to keep.
     pub snaplen: u32,
     /// When to stop.
@@ -92,6 +95,7 @@ impl Plan {
             notes: Vec::new(),
             directions: vec![Direction::In, Direction::Out],
             filter: Filter::default(),
+            lists: None,
             snaplen: capture_common::record::MAX_SNAPLEN,
             limits: Limits::default(),
             write: Some(PathBuf::from("example.pcapng")),

@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 pub(super) enum Signal {
     /// INT, TERM: end cleanly. The signal's name.
     Stop(&'static str),
-    /// HUP: begin another file, or end cleanly where there is one only.
+    /// HUP: begin another file when rotating, read the address lists again where they are in
+    /// files; else end cleanly.
     HangUp,
     /// USR1: print the count lines.
     Counts,
