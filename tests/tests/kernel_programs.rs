@@ -41,6 +41,7 @@ fn filters() -> Vec<(&'static str, Filter)> {
             sources: vec![net, net6],
             destinations: vec![net, net6],
         },
+        reread: true,
         inner: false,
     };
     vec![
