@@ -2,13 +2,20 @@
 
 use std::io::Read;
 use std::os::unix::net::UnixListener;
+use std::process::Command;
 
 use lab::docker::Docker;
+use lab::namespace::Namespace;
 use lab::nodecap::{Capture, Nodecap};
 use lab::process::Finished;
 use lab::read::CaptureFile;
 use lab::scratch::Scratch;
 use lab::wait::wait_until;
+use lab::{Signal, tool, tools};
+use serde_json::Value;
+
+/// A block's type in a capture file.
+const NAME_RESOLUTION: u32 = 4;
 
 fn nodecap<'a>(docker: &'a Docker, arguments: &[&str]) -> Nodecap<'a> {
     Nodecap::new(docker.node(), arguments).env("DOCKER_HOST", docker.host())
@@ -114,6 +121,179 @@ fn all_networks_of_a_container_are_captured_also_those_that_it_joins() {
     let bridge = capture(&docker, &["-q", "--bridge", "br-backend"]).start();
     assert_eq!(listening_on(&bridge), format!("br-backend, {second}"));
     bridge.stop();
+}
+
+/// What `nodecap interfaces --json` says of an interface.
+#[track_caller]
+fn entry(docker: &Docker, name: &str) -> Value {
+    let finished = nodecap(docker, &["interfaces", "--json"]).run();
+    assert_eq!(finished.code(), Some(0), "{}", finished.stderr);
+    assert_eq!(finished.stderr, "");
+    let all: Value = serde_json::from_slice(&finished.stdout).expect("JSON");
+    let entry = all.as_array().into_iter().flatten();
+    let entry = entry.into_iter().find(|entry| entry["name"] == name);
+    entry
+        .unwrap_or_else(|| panic!("no {name} in {all:#}"))
+        .clone()
+}
+
+#[test]
+fn names_show_wherever_a_container_does() {
+    let docker = Docker::start();
+    let id = docker.run("web", "");
+    let (veth, address) = (docker.veth("web", "eth0"), docker.address("web"));
+
+    let behind = entry(&docker, &veth)["behind"].clone();
+    assert_eq!(behind["label"], "container web", "{behind:#}");
+    assert_eq!(behind["containers"][0]["id"], id.as_str());
+    assert_eq!(behind["containers"][0]["engine"], "docker");
+    assert_eq!(behind["interface"], "eth0");
+    assert_eq!(behind["addresses"][0], format!("{address}/24"));
+    assert_eq!(behind["process"]["name"], "busybox");
+    assert_eq!(behind["process"]["pid"], docker.pid(&id));
+    assert!(behind["pod"].is_null());
+    assert!(entry(&docker, Docker::BRIDGE)["behind"].is_null());
+
+    let drawn = nodecap(&docker, &["interfaces"]).run().stdout_text();
+    let line = drawn.lines().find(|line| line.contains(&veth));
+    let line = line.unwrap_or_else(|| panic!("no {veth} in\n{drawn}"));
+    assert!(line.contains(&format!("└─ {veth}")), "{drawn}");
+    assert!(
+        line.contains(&format!("container web: eth0 {address}/24")),
+        "{drawn}"
+    );
+
+    // In the file, and in the lines; of one that comes later too.
+    let scratch = Scratch::new();
+    let file = scratch.path("names.pcapng");
+    let running = capture(
+        &docker,
+        &["--bridge", Docker::BRIDGE, "--proto", "icmp", "--print"],
+    )
+    .write(&file)
+    .start();
+    docker.exec("web", &format!("ping -c 1 {}", Docker::GATEWAY));
+    docker.run("late", "");
+    let late = docker.veth("late", "eth0");
+    running.wait_for_mention(&format!("listening on {late} too"));
+    // Its address comes after its interface, and nothing tells of that.
+    let names_in_file = || {
+        let blocks = CaptureFile::read(&file).blocks;
+        blocks
+            .iter()
+            .filter(|kind| **kind == NAME_RESOLUTION)
+            .count()
+    };
+    wait_until("the late container's name in the file", || {
+        running.signal(Signal::SIGUSR2);
+        names_in_file() == 2
+    });
+    docker.exec("late", &format!("ping -c 1 {address}"));
+    running.wait_until_captured(8);
+    let text = running.stop().stdout_text();
+    let late = "IP late > web: ICMP echo request";
+    assert!(text.contains(late), "no `{late}` in\n{text}");
+    let said = format!("IP web > {}: ICMP echo request", Docker::GATEWAY);
+    assert!(text.contains(&said), "no `{said}` in\n{text}");
+    let written = CaptureFile::read(&file);
+    let described = written.interfaces.iter();
+    let mut described = described.filter(|one| one.name.as_ref() == Some(&veth));
+    let said = described.next().and_then(|one| one.description.clone());
+    let said = said.unwrap_or_default();
+    assert!(said.ends_with(", role pod, container web (eth0)"), "{said}");
+    tools::assert_readable(&file);
+    let mut tshark = Command::new(tool::path("tshark"));
+    tshark.args(["-N", "n", "-r"]).arg(&file);
+    let shown = String::from_utf8_lossy(&tool::run(&mut tshark).stdout).into_owned();
+    assert!(shown.contains("late → web"), "{shown}");
+
+    let numbers = capture(
+        &docker,
+        &["-n", "-c", "1", "--container", "web", "--proto", "icmp"],
+    )
+    .start();
+    docker.exec("web", &format!("ping -c 1 {}", Docker::GATEWAY));
+    let text = numbers.wait().stdout_text();
+    assert!(text.contains(&format!("IP {address} > ")), "{text}");
+}
+
+#[test]
+fn a_published_port_is_told_by_the_containers_name() {
+    let docker = Docker::start();
+    docker.run("web", "--publish 8080:80");
+    docker.docker("exec --detach web /bin/busybox httpd -f -p 80");
+    wait_until("a server in the container", || {
+        docker.exec("web", "netstat -ltn").contains(":80 ")
+    });
+    let veth = docker.veth("web", "eth0");
+    let outside = Namespace::new();
+    docker.node().ip(&format!(
+        "link add uplink0 type veth peer name eth0 netns {}",
+        outside.pid()
+    ));
+    for (host, link, address) in [
+        (docker.node(), "uplink0", "192.0.2.1/24"),
+        (&outside, "eth0", "192.0.2.9/24"),
+    ] {
+        host.ip(&format!("addr add {address} dev {link}"));
+        host.ip(&format!("link set {link} up"));
+    }
+    docker.node().ip("route add default via 192.0.2.9");
+    let running = capture(
+        &docker,
+        &["-i", "uplink0", "--container", "web", "--proto", "tcp"],
+    )
+    .start();
+    assert_eq!(listening_on(&running), format!("uplink0, {veth}"));
+    let client = outside.run(|| std::net::TcpStream::connect("192.0.2.1:8080"));
+    drop(client.unwrap_or_else(|error| panic!("the published port: {error}")));
+    running.wait_until_captured(12);
+    let text = running.stop().stdout_text();
+    assert!(text.contains("> 192.0.2.1.http-alt: Flags [S]"), "{text}");
+    assert!(text.contains("> web.http: Flags [S]"), "{text}");
+    assert!(
+        text.contains("destination 192.0.2.1:8080 becomes "),
+        "{text}"
+    );
+}
+
+#[test]
+fn without_an_engine_ids_are_shown_and_it_says_why() {
+    let docker = Docker::start();
+    let id = docker.run("web", "");
+    let (veth, short) = (docker.veth("web", "eth0"), &id[..12]);
+    let alone = |arguments: &[&str]| {
+        Nodecap::new(docker.node(), arguments).env("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    };
+    let shown = alone(&["interfaces"]).run();
+    assert_eq!(shown.code(), Some(0));
+    let line = format!("container {short}: eth0 ");
+    assert!(
+        shown.stdout_text().contains(&line),
+        "{}",
+        shown.stdout_text()
+    );
+    assert!(
+        shown
+            .stderr
+            .contains("by their ids: no container engine answers here"),
+        "{}",
+        shown.stderr
+    );
+    let scratch = Scratch::new();
+    let file = scratch.path("ids.pcapng");
+    let running = alone(&["capture", "-i", &veth]).write(&file).start();
+    running.wait_for_mention("containers are told by their ids");
+    running.stop();
+    let written = CaptureFile::read(&file);
+    let said = written.interfaces[0]
+        .description
+        .clone()
+        .unwrap_or_default();
+    assert!(
+        said.ends_with(&format!("container {short} (eth0)")),
+        "{said}"
+    );
 }
 
 #[test]

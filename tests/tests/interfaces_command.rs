@@ -36,6 +36,17 @@ fn kinds_addresses_and_who_belongs_to_whom() {
     let peer = entry(&lab.pod, Node::POD_LINK);
     assert_eq!(port["peer"]["index"], peer["index"], "{port:#}");
     assert!(port["peer"]["netns_id"].is_u64(), "{port:#}");
+    // And who is in there: no container, so a process; it runs, so it has a name.
+    let behind = &port["behind"];
+    assert_eq!(behind["interface"], Node::POD_LINK, "{port:#}");
+    assert_eq!(behind["process"]["pid"], lab.pod.pid(), "{port:#}");
+    let label = behind["label"].as_str().unwrap_or_default();
+    assert!(
+        label.ends_with(&format!("(pid {})", lab.pod.pid())),
+        "{port:#}"
+    );
+    let addresses = behind["addresses"].to_string();
+    assert!(addresses.contains("10.88.0.2/24"), "{port:#}");
 
     let bridge = entry(&lab.node, Node::BRIDGE);
     assert_eq!(bridge["kind"], "bridge", "{bridge:#}");
@@ -70,7 +81,8 @@ fn anybody_may_ask_and_sees_a_line_for_each() {
     let finished = Nodecap::new(&lab.node, &["interfaces"]).as_nobody().run();
     assert_eq!(finished.code(), Some(0), "{}", finished.stderr);
     let text = finished.stdout_text();
-    for name in ["lo", Node::BRIDGE, Node::POD_PORT, Node::UPLINK] {
+    let port = format!("└─ {}", Node::POD_PORT);
+    for name in ["lo", Node::BRIDGE, &port, Node::UPLINK] {
         assert!(
             text.lines().any(|line| line.contains(name)),
             "no {name} in:\n{text}"

@@ -1,13 +1,18 @@
-//! `nodecap interfaces`: what can be captured here.
+//! `nodecap interfaces`: what can be captured here, and what is behind it.
+
+mod tree;
 
 use std::io::{self, Write};
 
+use ipnet::IpNet;
 use serde::Serialize;
 
+use self::tree::{Branch, tree};
 use super::stdout::{print, write_json};
 use crate::{
     error::{Error, Result},
     target::{
+        inhabitants::{Behind, Container, Inhabitants, Process},
         links::{self, Framing, Link},
         name::printable,
     },
@@ -22,7 +27,11 @@ pub struct Args {
     /// device (what it is made of), state (up, no-carrier, down), up, running, mtu, mac,
     /// addresses, master (an index), master_name, peer and lower (each an index, and a netns_id
     /// unless it is in this namespace), bridge_port, default_route, framing (ethernet, bare,
-    /// unsupported).
+    /// unsupported), and behind: who lives in the namespace that it leads into (null where it
+    /// leads into none, or nothing is known of it). Its fields: label (in words), pod
+    /// (NAMESPACE/NAME), containers (each with id, name, engine, pod, pod_uid), process (pid, name,
+    /// unit: the oldest one), netns (names of the namespace itself), interface and addresses (of
+    /// the other end).
     #[arg(long)]
     pub json: bool,
 }
@@ -34,7 +43,7 @@ pub struct Args {
 /// When the links can't be read, or standard output can't be written.
 pub fn run(args: &Args) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
+        .enable_all()
         .build()
         .map_err(|error| {
             Error::failure(format!(
@@ -42,13 +51,32 @@ pub fn run(args: &Args) -> Result<()> {
                  (ulimit -n)"
             ))
         })?;
-    let links = runtime.block_on(links::list())?;
+    let (links, inhabitants) = runtime.block_on(async {
+        let links = links::list().await?;
+        let inhabitants = Inhabitants::look(&links).await;
+        Ok::<_, Error>((links, inhabitants))
+    })?;
+    let node = Node {
+        links: &links,
+        inhabitants: &inhabitants,
+    };
+    if let Some(missing) = &inhabitants.missing {
+        // What is asked for comes without it: nobody to tell is no failure.
+        let _ = writeln!(io::stderr(), "nodecap: {missing}");
+    }
     if args.json {
-        let rows: Vec<_> = links.iter().map(|link| Row::of(link, &links)).collect();
+        let rows: Vec<_> = links.iter().map(|link| Row::of(link, node)).collect();
         print(|out| write_json(out, &rows))
     } else {
-        print(|out| write_table(out, &links))
+        print(|out| write_table(out, node))
     }
+}
+
+/// What is shown.
+#[derive(Clone, Copy)]
+struct Node<'a> {
+    links: &'a [Link],
+    inhabitants: &'a Inhabitants,
 }
 
 /// A link as `--json` shows it.
@@ -59,15 +87,48 @@ struct Row<'a> {
     kind: &'a str,
     state: &'a str,
     master_name: Option<&'a str>,
+    behind: Option<BehindRow<'a>>,
+}
+
+/// What is behind it, as `--json` shows it.
+#[derive(Serialize)]
+struct BehindRow<'a> {
+    label: Option<String>,
+    pod: Option<String>,
+    containers: &'a [Container],
+    process: Option<&'a Process>,
+    netns: &'a [String],
+    interface: Option<&'a str>,
+    addresses: &'a [IpNet],
 }
 
 impl<'a> Row<'a> {
-    fn of(link: &'a Link, all: &'a [Link]) -> Self {
+    fn of(link: &'a Link, node: Node<'a>) -> Self {
         Self {
             link,
             kind: link.kind().name(),
             state: link.state(),
-            master_name: master(link, all).map(|master| master.name.as_str()),
+            master_name: master(link, node.links).map(|master| master.name.as_str()),
+            behind: node.inhabitants.behind(link).map(BehindRow::of),
+        }
+    }
+}
+
+impl<'a> BehindRow<'a> {
+    fn of(
+        Behind {
+            inhabitant,
+            far_end,
+        }: Behind<'a>,
+    ) -> Self {
+        Self {
+            label: inhabitant.label(),
+            pod: inhabitant.pod().map(ToString::to_string),
+            containers: &inhabitant.containers,
+            process: inhabitant.process.as_ref(),
+            netns: &inhabitant.netns,
+            interface: far_end.map(|link| link.name.as_str()),
+            addresses: far_end.map_or(&[], |link| &link.addresses),
         }
     }
 }
@@ -76,7 +137,7 @@ fn master<'a>(link: &Link, all: &'a [Link]) -> Option<&'a Link> {
     all.iter().find(|other| Some(other.index) == link.master)
 }
 
-const HEAD: [&str; 9] = [
+const HEAD: [&str; 10] = [
     "INDEX",
     "NAME",
     "KIND",
@@ -85,13 +146,18 @@ const HEAD: [&str; 9] = [
     "MAC",
     "MASTER",
     "LINKED TO",
+    "BEHIND IT",
     "ADDRESSES",
 ];
 
-fn write_table(out: &mut dyn Write, links: &[Link]) -> io::Result<()> {
+fn write_table(out: &mut dyn Write, node: Node<'_>) -> io::Result<()> {
     let head = HEAD.map(str::to_owned);
     let rows: Vec<_> = std::iter::once(head)
-        .chain(links.iter().map(|link| cells(link, links)))
+        .chain(
+            tree(node.links)
+                .into_iter()
+                .map(|branch| cells(&branch, node)),
+        )
         .collect();
     let mut widths = [0; HEAD.len()];
     for row in &rows {
@@ -110,13 +176,14 @@ fn write_table(out: &mut dyn Write, links: &[Link]) -> io::Result<()> {
     Ok(())
 }
 
-fn cells(link: &Link, all: &[Link]) -> [String; HEAD.len()] {
+fn cells(branch: &Branch<'_>, node: Node<'_>) -> [String; HEAD.len()] {
+    let (link, all) = (branch.link, node.links);
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
     let joined = |texts: Vec<String>| (!texts.is_empty()).then(|| texts.join(" "));
     let linked_to = [("peer", link.peer), ("on", link.lower)]
         .into_iter()
         .filter_map(|(how, other)| other.map(|other| format!("{how} {other}")));
-    let mut name = printable(&link.name).to_string();
+    let mut name = format!("{}{}", branch.indent, printable(&link.name));
     if !link.altnames.is_empty() {
         let others: Vec<_> = link
             .altnames
@@ -137,10 +204,31 @@ fn cells(link: &Link, all: &[Link]) -> [String; HEAD.len()] {
             None => format!("#{index}"),
         })),
         or_dash(joined(linked_to.collect())),
+        or_dash(node.inhabitants.behind(link).and_then(behind)),
         or_dash(joined(
             link.addresses.iter().map(ToString::to_string).collect(),
         )),
     ]
+}
+
+/// Who lives behind it, and what it is called and where it is there.
+fn behind(
+    Behind {
+        inhabitant,
+        far_end,
+    }: Behind<'_>,
+) -> Option<String> {
+    let Some(far_end) = far_end else {
+        return inhabitant.label();
+    };
+    let mut words: Vec<_> = inhabitant
+        .label()
+        .map(|label| format!("{label}:"))
+        .into_iter()
+        .collect();
+    words.push(printable(&far_end.name).to_string());
+    words.extend(far_end.addresses.iter().map(ToString::to_string));
+    Some(words.join(" "))
 }
 
 /// Its part in the node, what it is made of, and whether that stands in the way of a capture.
@@ -199,16 +287,21 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_aligned_and_free_of_terminal_escapes() {
+    fn the_table_is_an_aligned_tree_free_of_terminal_escapes() {
         let mut out = Vec::new();
-        write_table(&mut out, &bridge_and_port()).expect("a Vec takes all");
+        let links = bridge_and_port();
+        let node = Node {
+            links: &links,
+            inhabitants: &Inhabitants::default(),
+        };
+        write_table(&mut out, node).expect("a Vec takes all");
         let expected = "\
-INDEX  NAME              KIND                STATE       MTU   MAC                MASTER   \
-LINKED TO           ADDRESSES
-3      docker0           bridge              up          1500  02:42:00:00:00:01  -        \
--                   172.17.0.1/16
-12     ve\\u{1b}th (pod)  bridge port (veth)  no-carrier  1500  -                  docker0  \
-peer #5 in netns 0  -
+INDEX  NAME                 KIND                STATE       MTU   MAC                MASTER   \
+LINKED TO           BEHIND IT  ADDRESSES
+3      docker0              bridge              up          1500  02:42:00:00:00:01  -        \
+-                   -          172.17.0.1/16
+12     └─ ve\\u{1b}th (pod)  bridge port (veth)  no-carrier  1500  -                  docker0  \
+peer #5 in netns 0  -          -
 ";
         assert_eq!(String::from_utf8(out).expect("text"), expected);
     }
@@ -216,7 +309,12 @@ peer #5 in netns 0  -
     #[test]
     fn the_json_says_kind_state_and_the_masters_name_beside_the_links_own_fields() {
         let links = bridge_and_port();
-        let json = serde_json::to_value(Row::of(&links[1], &links)).expect("a row is JSON");
+        let node = Node {
+            links: &links,
+            inhabitants: &Inhabitants::default(),
+        };
+        let json = serde_json::to_value(Row::of(&links[1], node)).expect("a row is JSON");
+        assert!(json["behind"].is_null());
         assert_eq!(json["kind"], "bridge port");
         assert_eq!(json["device"], "veth");
         assert_eq!(json["state"], "no-carrier");

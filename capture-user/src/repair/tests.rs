@@ -20,6 +20,7 @@ const INTERFACES: [InterfaceDescription<'_>; 2] = [
         mac: None,
         filter: None,
         os: None,
+        names: &[],
     },
     InterfaceDescription {
         name: "two",
@@ -27,6 +28,7 @@ const INTERFACES: [InterfaceDescription<'_>; 2] = [
         mac: None,
         filter: None,
         os: None,
+        names: &[],
     },
 ];
 

@@ -44,6 +44,11 @@ impl Completeness {
         completeness
     }
 
+    /// The links that there are now.
+    pub(super) fn links(&self) -> &[Link] {
+        &self.links
+    }
+
     /// Whether everything is seen.
     pub(super) fn holds(&self) -> bool {
         self.holds

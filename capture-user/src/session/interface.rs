@@ -3,7 +3,8 @@
 use crate::evidence::roles;
 use crate::flow::role::Role;
 use crate::flow::tracker;
-use crate::sink::pcapng::InterfaceDescription;
+use crate::sink::pcapng::{InterfaceDescription, Name};
+use crate::target::inhabitants::Behind;
 use crate::target::links::{Framing, Link};
 use crate::target::name::printable;
 
@@ -20,12 +21,14 @@ pub(super) struct Interface {
     pub(super) mac: Option<[u8; 6]>,
     /// What it stands for in the path of a packet.
     pub(super) role: Role,
+    /// What addresses are called that were learned with it.
+    pub(super) names: Vec<Name>,
 }
 
 impl Interface {
-    /// Describes a link.
+    /// Describes a link, with what is behind it.
     #[must_use]
-    pub(super) fn new(link: &Link, role: Role) -> Self {
+    pub(super) fn new(link: &Link, role: Role, behind: Option<Behind<'_>>) -> Self {
         let mut description = link.kind().name().to_owned();
         if let Some(peer) = &link.peer {
             description += &format!(", peer #{}", peer.index);
@@ -37,12 +40,22 @@ impl Interface {
         if link.framing == Framing::Bare {
             description += ", no link header";
         }
+        // After the role: what is behind it chose its name itself, and could call itself a role.
+        if let Some(behind) = behind
+            && let Some(label) = behind.inhabitant.label()
+        {
+            description += &format!(", {label}");
+            if let Some(far_end) = behind.far_end {
+                description += &format!(" ({})", printable(&far_end.name));
+            }
+        }
         Self {
             index: link.index,
             name: link.name.clone(),
             description,
             mac: link.mac.map(|mac| mac.0),
             role,
+            names: Vec::new(),
         }
     }
 
@@ -63,6 +76,7 @@ impl Interface {
             mac: self.mac,
             filter: (!filter.is_empty()).then_some(filter),
             os: None,
+            names: &self.names,
         }
     }
 }

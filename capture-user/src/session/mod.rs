@@ -12,7 +12,8 @@
 //! - `start`: from a plan to everything attached and open; `attached`: the kernel side of it,
 //!   `attachment`: what is said of how that is done, `evidence`: what else is listened to,
 //!   `completeness`: whether nothing is missed
-//! - `undecided`: interfaces of which it isn't known yet whose they are
+//! - `undecided`: interfaces of which it isn't known yet whose they are; `naming`: what addresses
+//!   are called
 
 mod about;
 mod attached;
@@ -25,6 +26,7 @@ mod interface;
 pub mod ledger;
 pub mod limits;
 mod mover;
+mod naming;
 pub mod order;
 mod outputs;
 pub mod plan;
@@ -45,7 +47,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use self::attached::Attached;
 use self::completeness::{Change, Completeness};
@@ -53,6 +55,7 @@ use self::interface::Interface;
 use self::ledger::Account;
 use self::limits::Limit;
 use self::mover::{Command, Event, Final, Moved};
+use self::naming::Naming;
 use self::plan::Plan;
 use self::progress::Progress;
 use self::signals::{Signal, Signals};
@@ -62,7 +65,9 @@ use self::undecided::Undecided;
 use crate::error::{Error, Result};
 use crate::evidence::conntrack::{Conntrack, ConntrackError};
 use crate::flow::evidence::{self as known, Evidence, Fact};
+use crate::flow::role::Role;
 use crate::kernel::log::KernelLog;
+use crate::target::inhabitants::Inhabitants;
 use crate::target::links::Link;
 use crate::target::name::printable;
 use crate::target::select::Selection;
@@ -70,6 +75,8 @@ use crate::target::watch::{LinkEvent, Watch};
 
 /// After how long an end that takes its time is spoken of.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long it may take to find out what is behind an interface that joins.
+const HASTE: Duration = Duration::from_millis(250);
 /// How often the status line and the kernel side's messages are refreshed.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -119,6 +126,7 @@ struct Session {
     log: Option<KernelLog>,
     events_lost: bool,
     undecided: Undecided,
+    naming: Naming,
     /// When `--duration` is over.
     deadline: Option<Instant>,
 }
@@ -175,7 +183,7 @@ impl Session {
                 event = self.watch.next(), if watching => match event {
                     Ok(event) => {
                         self.look_into(&event).await;
-                        if self.follow(event) {
+                        if self.follow(event).await {
                             return Some(StopReason::NoInterfaceLeft);
                         }
                     }
@@ -197,6 +205,9 @@ impl Session {
                     }
                 },
                 () = self.undecided.wait() => self.decide().await,
+                names = self.naming.next(self.completeness.links()) => {
+                    self.command(Command::Names(names));
+                }
                 _ = tick.tick(), if ticking => self.tick(),
             }
         }
@@ -207,6 +218,7 @@ impl Session {
         match event {
             LinkEvent::Removed { index, .. } => self.undecided.forget(*index),
             LinkEvent::Appeared(link) | LinkEvent::Changed(link) => {
+                self.naming.hear(link, Instant::now());
                 if self.attached.is_on(link.index) {
                     return;
                 }
@@ -226,7 +238,7 @@ impl Session {
             self.selection.look_again(&link).await;
             if self.selection.takes(&link) {
                 self.undecided.forget(link.index);
-                self.join(&link);
+                self.join(&link).await;
                 self.review_completeness();
             }
         }
@@ -277,7 +289,7 @@ impl Session {
     }
 
     /// Takes in that an interface came or went. True if none is left and none can come.
-    fn follow(&mut self, event: LinkEvent) -> bool {
+    async fn follow(&mut self, event: LinkEvent) -> bool {
         self.completeness.hear(&event);
         // Before an interface is joined as well, since until then it isn't seen.
         self.review_completeness();
@@ -299,7 +311,7 @@ impl Session {
             }
             LinkEvent::Appeared(link) | LinkEvent::Changed(link) => {
                 if !self.attached.is_on(link.index) && self.selection.takes(&link) {
-                    self.join(&link);
+                    self.join(&link).await;
                     self.review_completeness();
                 }
                 false
@@ -321,11 +333,25 @@ impl Session {
         }
     }
 
+    /// An interface with what is behind it, if that is found out soon enough: packets pass by.
+    async fn describe(&self, link: &Link, role: Role) -> Interface {
+        let known = match self.plan.wants_names() {
+            true => timeout(HASTE, Inhabitants::look(std::slice::from_ref(link))).await,
+            false => Ok(Inhabitants::default()),
+        };
+        let known = known.unwrap_or_default();
+        Interface {
+            names: known.names(),
+            ..Interface::new(link, role, known.behind(link))
+        }
+    }
+
     /// Captures on one more interface.
-    fn join(&mut self, link: &Link) {
+    async fn join(&mut self, link: &Link) {
         let role = self.completeness.role(link.index);
+        let interface = self.describe(link, role).await;
         // The mover is told first: it must know the interface when the first packet comes.
-        self.command(Command::Interface(Interface::new(link, role)));
+        self.command(Command::Interface(interface));
         match self.attached.join(link, &self.plan.directions) {
             Ok(how) => {
                 self.status.say(&format!(

@@ -84,6 +84,14 @@ pub struct Rotate {
     pub files: Option<usize>,
 }
 
+impl Plan {
+    /// Whether anything is put out in which containers and pods can be named.
+    #[must_use]
+    pub fn wants_names(&self) -> bool {
+        self.print || self.write.is_some()
+    }
+}
+
 #[cfg(test)]
 impl Plan {
     /// A capture of everything, without limits, to a file.

@@ -17,6 +17,7 @@ use super::frame::Link as LinkHeader;
 use super::interface::Interface;
 use super::limits::Gate;
 use super::mover::{Event, Mover, Parts};
+use super::naming::Naming;
 use super::outputs::Outputs;
 use super::outputs::file::{Begun, CaptureFile, Common};
 use super::plan::Plan;
@@ -43,6 +44,7 @@ use crate::sink::lines::Lines;
 use crate::sink::output::{Opened, Packing, Spool};
 use crate::sink::pcapng::{Frames, LinkType, PcapngFile};
 use crate::sink::text::{self, Printer};
+use crate::target::inhabitants::Inhabitants;
 use crate::target::links::{Framing, Link};
 use crate::target::name::printable;
 use crate::target::select::{Selection, resolve, usual};
@@ -83,11 +85,19 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
         frames,
         filter: plan.filter.describe(),
     };
-    let interfaces: Vec<_> = selection
+    let inhabitants = inhabitants(&plan, &links).await;
+    let mut interfaces: Vec<_> = selection
         .links
         .iter()
-        .map(|link| Interface::new(link, role(link)))
+        .map(|link| Interface::new(link, role(link), inhabitants.behind(link)))
         .collect();
+    let names = inhabitants.names();
+    let naming = Naming::new(plan.wants_names(), &names);
+    // All of them: packets of a container cross the uplink too.
+    if let Some(first) = interfaces.first_mut() {
+        first.names = names;
+    }
+    notes.extend(inhabitants.missing);
     refuse_too_small_a_size(&plan, &common, &interfaces)?;
 
     let knows = plan.track && evidence::may_know(&mut notes);
@@ -147,7 +157,11 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
         None => None,
     };
     let lines = if plan.print {
-        Some(Lines::open(printer(&plan, header))?)
+        let mut lines = Lines::open(printer(&plan, header))?;
+        for interface in &interfaces {
+            lines.learn(&interface.names);
+        }
+        Some(lines)
     } else {
         None
     };
@@ -222,8 +236,18 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
         log,
         events_lost: false,
         undecided: Undecided::default(),
+        naming,
         deadline,
     })
+}
+
+/// Who is behind the links, as far as anybody is told.
+async fn inhabitants(plan: &Plan, links: &[Link]) -> Inhabitants {
+    if plan.wants_names() {
+        Inhabitants::look(links).await
+    } else {
+        Inhabitants::default()
+    }
 }
 
 async fn select(plan: &Plan, links: &[Link]) -> Result<Selection> {

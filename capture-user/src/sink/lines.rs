@@ -1,6 +1,7 @@
 //! Packet lines on standard output, and how many of them really got there.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use super::output::{Background as _, Descriptor, Opened, Output, OutputError, Plain, Spool};
 use super::text::Printer;
@@ -67,6 +68,11 @@ impl Lines {
             prepared_for: 0,
             tally: Tally::default(),
         })
+    }
+
+    /// Takes in what addresses are called, for the packets that come.
+    pub fn learn(&mut self, names: &[(IpAddr, String)]) {
+        self.printer.learn(names);
     }
 
     /// Makes a packet's text, with what is known of it under it, so that its length is known.

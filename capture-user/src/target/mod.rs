@@ -5,12 +5,14 @@
 //! - [`workload`]: what runs here and is asked for by its own name: a container, a process
 //! - [`netns`]: which links lead into which other namespace; [`entering`]: going into one
 //! - [`process`]: whose a process is; [`runtime`]: the names that container engines gave
+//! - [`inhabitants`]: who lives in the namespaces that the links lead into
 //! - [`watch`]: what happens to the links while a capture runs
 //! - [`glob`]: shell patterns over interface names
 //! - [`name`]: interface names as text, and safe to print
 
 pub mod entering;
 pub mod glob;
+pub mod inhabitants;
 pub mod links;
 pub mod name;
 mod netlink;

@@ -9,6 +9,7 @@ use crate::session::clock;
 use crate::session::interface::Interface;
 use crate::session::ledger::Account;
 use crate::session::stop::StopReason;
+use crate::sink::pcapng::Name;
 
 /// What the session tells the mover.
 pub(in crate::session) enum Command {
@@ -16,6 +17,8 @@ pub(in crate::session) enum Command {
     Interface(Interface),
     /// The interface of that index is gone.
     InterfaceGone(u32),
+    /// Addresses are called so from now on.
+    Names(Vec<Name>),
     /// Something was learned of the node's translations.
     Learn(Evidence),
     /// Since when everything that comes into the namespace is seen; `None`: it isn't.

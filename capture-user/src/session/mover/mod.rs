@@ -34,6 +34,7 @@ use crate::session::outputs::Outputs;
 use crate::session::progress::Progress;
 use crate::session::stop::StopReason;
 use crate::session::tracking::Tracking;
+use crate::sink::pcapng::Name;
 
 /// How long packets wait at the most before the ring is looked at, unless enough of them wait
 /// for the kernel side to wake us.
@@ -177,6 +178,7 @@ impl Mover {
                 Ok(Command::Interface(interface)) => self.add(interface),
                 Ok(Command::InterfaceGone(index)) => self.outputs.forget_interface(index),
                 Ok(Command::Rotate) => self.outputs.rotate_at(clock::monotonic()),
+                Ok(Command::Names(names)) => self.name(&names),
                 Ok(Command::Learn(evidence)) => {
                     if let Some(tracking) = &mut self.tracking {
                         tracking.learn(evidence);
@@ -253,6 +255,15 @@ impl Mover {
             self.refuse(refusal);
         }
         self.remember(interface);
+    }
+
+    /// Calls addresses so from now on.
+    fn name(&mut self, names: &[Name]) {
+        if self.ended.is_none()
+            && let Err(refusal) = self.outputs.name(names, &self.gate)
+        {
+            self.refuse(refusal);
+        }
     }
 
     /// Puts a batch of records in order, as far as the ring has any.

@@ -14,7 +14,7 @@ use crate::sink::files::{Files, Order};
 use crate::sink::output::{OutputError, Packing, Spool};
 use crate::sink::pcapng::compose::Composed;
 use crate::sink::pcapng::{
-    Annotations, Composer, EncodeError, Frames, Header, InterfaceDescription, Statistics,
+    Annotations, Composer, EncodeError, Frames, Header, InterfaceDescription, Name, Statistics,
 };
 
 /// How long what was captured may wait in a buffer.
@@ -98,6 +98,8 @@ pub(in crate::session) struct CaptureFile {
     members: Vec<Member>,
     /// The capture's ids by the file's.
     here: Vec<InterfaceId>,
+    /// What addresses are called besides, for the files to come.
+    names: Vec<Name>,
     rotation: Option<Rotation>,
     /// When this file began, on the wall clock.
     began: u64,
@@ -159,6 +161,7 @@ impl CaptureFile {
             spool: begun.spool,
             stream: begun.stream,
             members,
+            names: Vec::new(),
             rotation,
             began: wall,
             before: 0,
@@ -238,6 +241,24 @@ impl CaptureFile {
         gate.fits(|| size).map_err(Refusal::Limit)?;
         self.has_disk_for(size)?;
         self.describe(id)?;
+        Ok(())
+    }
+
+    /// Calls addresses so from now on, unless all would become too long for that.
+    pub(super) fn name(&mut self, names: &[Name], gate: &Gate) -> Result<(), Refusal> {
+        self.spool.check()?;
+        let size = self.finished_len() + self.composer.names_len(names);
+        if gate.fits(|| size).is_err() || self.has_disk_for(size).is_err() {
+            return Ok(());
+        }
+        if self.rotation.is_some() {
+            // The last name of an address is the one that holds.
+            self.names
+                .retain(|(known, _)| names.iter().all(|(address, _)| address != known));
+            self.names.extend_from_slice(names);
+        }
+        let composer = &mut self.composer;
+        self.spool.append(|out| composer.names(names, out));
         Ok(())
     }
 
@@ -364,7 +385,10 @@ impl CaptureFile {
     fn next(&mut self, time: u64, len: u64, gate: &Gate) -> Result<(), Refusal> {
         self.spool.check()?;
         let live = || self.members.iter().filter(|member| !member.gone);
-        let (composer, header) = self.common.compose(live().map(|it| &it.interface))?;
+        let (mut composer, mut header) = self.common.compose(live().map(|it| &it.interface))?;
+        if !self.names.is_empty() {
+            composer.names(&self.names, &mut header.bytes);
+        }
         let size = self.finished_len() + composer.finished_len() + len;
         gate.fits(|| size).map_err(Refusal::Limit)?;
         self.has_disk_for(size)?;

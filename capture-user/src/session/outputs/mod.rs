@@ -13,7 +13,7 @@ use crate::flow;
 use crate::packet::Packet;
 use crate::sink::lines::Lines;
 use crate::sink::output::OutputError;
-use crate::sink::pcapng::{Annotations, EncodeError};
+use crate::sink::pcapng::{Annotations, EncodeError, Name};
 use file::CaptureFile;
 
 /// Why a packet wasn't written.
@@ -97,6 +97,17 @@ impl Outputs {
             && self.lines.as_ref().is_none_or(Lines::has_room)
     }
 
+    /// Calls addresses so from now on. A file that would become too long for that does without.
+    pub(super) fn name(&mut self, names: &[Name], gate: &Gate) -> Result<(), Refusal> {
+        if let Some(lines) = &mut self.lines {
+            lines.learn(names);
+        }
+        match &mut self.file {
+            Some(file) => file.name(names, gate),
+            None => Ok(()),
+        }
+    }
+
     /// Describes one more interface, from that time on, unless the file would become too long for
     /// it.
     pub(super) fn add_interface(
@@ -105,6 +116,9 @@ impl Outputs {
         since: u64,
         gate: &Gate,
     ) -> Result<(), Refusal> {
+        if let Some(lines) = &mut self.lines {
+            lines.learn(&interface.names);
+        }
         match &mut self.file {
             Some(file) => file.add_interface(interface, since, gate),
             None => Ok(()),

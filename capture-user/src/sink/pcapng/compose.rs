@@ -7,6 +7,7 @@ use super::{
     encoder::{EncodeError, Encoder},
     file::{Closing, Header},
     interface::{Frames, InterfaceDescription},
+    names::{self, Name},
     packet::Annotations,
     section::Section,
     statistics::{self, Statistics},
@@ -75,6 +76,19 @@ impl Composer {
         self.composed.push(Composed::default());
         self.len += (out.len() - before) as u64;
         Ok(id)
+    }
+
+    /// Appends what addresses are called.
+    pub fn names(&mut self, names: &[Name], out: &mut Vec<u8>) {
+        let before = out.len();
+        names::put_block(names, out);
+        self.len += (out.len() - before) as u64;
+    }
+
+    /// The bytes that these names take.
+    #[must_use]
+    pub fn names_len(&self, names: &[Name]) -> u64 {
+        names::block_len(names) as u64
     }
 
     /// Whether the interface was described.

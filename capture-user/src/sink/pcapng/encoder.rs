@@ -4,6 +4,7 @@ use pcap_file::pcapng::{PcapNgBlock, PcapNgWriteError, PcapNgWriter};
 
 use super::{
     interface::{Frames, InterfaceDescription, LinkType},
+    names,
     packet::{Annotations, PacketBlock},
     section::Section,
     statistics,
@@ -88,6 +89,7 @@ impl Encoder {
         if self.frames.link_type() == LinkType::Raw && self.interfaces > 0 {
             return Err(EncodeError::SecondRawInterface);
         }
+        names::put_block(description.names, out);
         self.block(description.block(self.frames), out)?;
         let id = self.interfaces;
         self.interfaces += 1;

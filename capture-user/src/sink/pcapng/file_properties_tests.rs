@@ -54,6 +54,7 @@ proptest! {
         filter: Option<String>,
         os: Option<String>,
         longest: bool,
+        names: Vec<(std::net::IpAddr, String)>,
     ) {
         let long = "é".repeat(40_000);
         let filter = if longest { Some(long) } else { filter };
@@ -63,6 +64,7 @@ proptest! {
             mac,
             filter: filter.as_deref(),
             os: os.as_deref(),
+            names: &names,
         };
         let fake = Fake::disk(usize::MAX);
         let mut file = begin(&fake);

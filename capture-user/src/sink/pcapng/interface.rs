@@ -9,6 +9,7 @@ use pcap_file::{
     },
 };
 
+use super::names::{self, Name};
 use super::option::{self, fitting, option_len};
 
 /// The largest snapshot length that readers take: `MAXIMUM_SNAPLEN` of libpcap,
@@ -83,6 +84,9 @@ pub struct InterfaceDescription<'a> {
     pub filter: Option<&'a str>,
     /// `if_os`: the kernel of the node that it is on.
     pub os: Option<&'a str>,
+    /// What addresses are called that were learned with the interface, in a name resolution block
+    /// before its own.
+    pub names: &'a [Name],
 }
 
 /// Says that an `if_filter` holds text rather than classic BPF.
@@ -115,13 +119,14 @@ impl<'a> InterfaceDescription<'a> {
         }
     }
 
-    /// The length in bytes of its block.
+    /// The length in bytes of its block, and of that of its names.
     pub(super) fn block_len(&self) -> usize {
         let text = |text: &str, taken| option_len(taken + fitting(text, taken).len());
         // Type, length, link type with its reserved half, snaplen; the length again at the end.
         let frame = 4 + 4 + 4 + 4 + 4;
         let resolution = option_len(1);
-        frame
+        names::block_len(self.names)
+            + frame
             + text(self.name, 0)
             + self.description.map_or(0, |it| text(it, 0))
             + self.mac.map_or(0, |it| option_len(it.len()))

@@ -8,7 +8,7 @@
 //! - [`comment`]: the two-part form of a packet's comment
 //! - [`encoder`]: the blocks of one file, in their order
 //! - [`mod@file`]: composed blocks and their destination together
-//! - [`interface`], [`packet`], [`section`], [`statistics`]: one block each
+//! - [`interface`], [`names`], [`packet`], [`section`], [`statistics`]: one block each
 //!
 //! Sections and interfaces go through the `pcap-file` crate. The packet block doesn't: that crate
 //! serialises a block twice and wants a vector of options for each, and this block is written once
@@ -26,6 +26,7 @@ pub mod compose;
 pub mod encoder;
 pub mod file;
 pub mod interface;
+pub mod names;
 mod option;
 pub mod packet;
 pub mod section;
@@ -46,6 +47,7 @@ pub use compose::Composer;
 pub use encoder::{EncodeError, Encoder};
 pub use file::{Closing, Finished, Header, PcapngError, PcapngFile, minimum_len};
 pub use interface::{Frames, InterfaceDescription, LinkType, SNAPLEN_MAX};
+pub use names::Name;
 pub use packet::Annotations;
 pub use section::Section;
 pub use statistics::Statistics;

@@ -360,6 +360,10 @@ fn the_longest_and_the_emptiest_texts_are_read() {
         comment: text,
         application: &long,
     };
+    let names = [
+        ("192.0.2.1".parse().unwrap(), long.clone()),
+        ("2001:db8::1".parse().unwrap(), String::new()),
+    ];
     let interfaces = [
         InterfaceDescription {
             name: &long,
@@ -367,6 +371,7 @@ fn the_longest_and_the_emptiest_texts_are_read() {
             filter: text,
             os: text,
             mac: None,
+            names: &names,
         },
         InterfaceDescription {
             name: "",
@@ -374,6 +379,7 @@ fn the_longest_and_the_emptiest_texts_are_read() {
             filter: empty,
             os: empty,
             mac: None,
+            names: &names,
         },
     ];
     let opened = Opened::open(&path).unwrap();

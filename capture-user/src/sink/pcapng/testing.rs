@@ -28,6 +28,7 @@ pub(super) const INTERFACES: [InterfaceDescription<'_>; 2] = [
         mac: Some([2, 0x42, 0xac, 0x11, 0, 2]),
         filter: Some("tcp port 443"),
         os: Some("Linux 6.18"),
+        names: &[],
     },
     InterfaceDescription {
         name: "eth0",
@@ -35,6 +36,7 @@ pub(super) const INTERFACES: [InterfaceDescription<'_>; 2] = [
         mac: None,
         filter: None,
         os: None,
+        names: &[],
     },
 ];
 

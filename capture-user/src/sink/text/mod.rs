@@ -48,6 +48,8 @@ mod tunnel;
 mod udp;
 mod view;
 
+use std::net::IpAddr;
+
 use jiff::tz::TimeZone;
 
 use self::clock::Clock;
@@ -125,6 +127,14 @@ impl Printer {
             names,
             clock: Clock::new(options.zone),
             connections: Connections::default(),
+        }
+    }
+
+    /// Takes in what addresses are called, in place of what they were called before. Unless names
+    /// aren't wanted, or can't go into a line.
+    pub fn learn(&mut self, names: &[(IpAddr, String)]) {
+        for (address, name) in names {
+            self.names.learn(*address, name);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Names for addresses and ports, from this host's files alone.
+//! Names for addresses and ports, from this host's files and from what is learned of its containers.
 //!
 //! `/etc/hosts` and `/etc/services` are read once, at the start. The resolver is never asked: a
 //! broken one, often the very thing being looked into, would stall the capture, and a query for
@@ -75,6 +75,13 @@ impl Names {
             }
         }
         names
+    }
+
+    /// Calls the address so, unless `-n` was given.
+    pub(super) fn learn(&mut self, address: IpAddr, name: &str) {
+        if !self.numeric && !name.is_empty() && is_plain(name) {
+            self.addresses.insert(address, name.into());
+        }
     }
 
     /// Whether `-n` was given.

@@ -12,7 +12,7 @@
 //! - podman: `libpod-ID`, `libpod-ID.scope`, below it `container`; `libpod-conmon-ID` likewise
 //! - kubelet: `…-podUID.slice` with `_` for `-`, `/podUID`
 
-use std::fmt::{self, Display, Formatter};
+use serde::{Serialize, Serializer};
 
 /// What made a container, as far as the path tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +43,12 @@ impl Engine {
     }
 }
 
+impl Serialize for Engine {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 /// A container by its id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Container {
@@ -58,12 +64,6 @@ pub struct Container {
 #[must_use]
 pub fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
-}
-
-impl Display for Container {
-    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        write!(out, "container {}", short(&self.id))
-    }
 }
 
 /// Whose a process is.

@@ -5,16 +5,23 @@
 //!
 //! - `docker`: Docker's API, which podman offers too
 //! - `http`: one question over such a socket
+//! - [`pods`]: the names of pods, which kubelet writes down
 //!
 //! An engine may hang, and a capture must not: each gets two seconds to answer.
 
 mod docker;
 mod http;
+mod pods;
 
+use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use self::docker::Docker;
+pub use self::pods::pods;
+use super::name::printable;
 use super::process::cgroup::Engine;
 
 /// How long an engine may take to answer.
@@ -36,12 +43,19 @@ pub struct Named {
 }
 
 /// A pod by its name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Pod {
     /// The namespace of Kubernetes that it is in.
     pub namespace: String,
     /// Its name there.
     pub name: String,
+}
+
+impl Display for Pod {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        let (namespace, name) = (printable(&self.namespace), printable(&self.name));
+        write!(out, "{namespace}/{name}")
+    }
 }
 
 /// What the engines of this node know.

@@ -1,0 +1,142 @@
+//! Finding out who lives where.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+
+use super::{Container, Inhabitant, Inhabitants, Process};
+use crate::target::links::Link;
+use crate::target::netns::{Ids, links_of};
+use crate::target::process::cgroup::Engine;
+use crate::target::process::{Seen, scan};
+use crate::target::runtime::{Names, names, pods};
+use crate::target::workload::{NAMED_NAMESPACES, open_namespace};
+
+impl Inhabitants {
+    /// Looks at what is behind those of the links that lead into other namespaces. What can't be
+    /// found out is left out.
+    ///
+    /// Container engines are asked for names only where there are containers.
+    pub async fn look(links: &[Link]) -> Self {
+        let wanted: BTreeSet<i32> = links
+            .iter()
+            .filter_map(|link| link.peer?.netns_id)
+            .collect();
+        if wanted.is_empty() {
+            return Self::default();
+        }
+        let mut found = Self::default();
+        // Of what can't be found out nothing is said; the links themselves are what was asked for.
+        let _ = found.fill(wanted).await;
+        found
+    }
+
+    async fn fill(&mut self, wanted: BTreeSet<i32>) -> io::Result<()> {
+        let mut ids = Ids::open()?;
+        let mut living: BTreeMap<i32, Vec<Seen>> = BTreeMap::new();
+        for seen in scan() {
+            // One that has ended meanwhile lives nowhere.
+            if let Ok(Some(netns)) = ids.of_process(seen.process.pid).await
+                && wanted.contains(&netns)
+            {
+                living.entry(netns).or_default().push(seen);
+            }
+        }
+        let contains_containers = living
+            .values()
+            .flatten()
+            .any(|seen| !seen.owner.containers.is_empty());
+        let names = match contains_containers {
+            true => names().await,
+            false => Names::default(),
+        };
+        let pods = pods();
+        for (netns, seen) in living {
+            let mut inhabitant = inhabitant(seen);
+            for container in &mut inhabitant.containers {
+                complete(container, &names);
+                if container.pod.is_none() {
+                    let uid = container.pod_uid.as_deref();
+                    container.pod = uid.and_then(|uid| pods.get(uid)).cloned();
+                }
+                if container.name.is_none() && container.pod.is_none() {
+                    self.missing = names
+                        .why_missing()
+                        .map(|why| format!("containers are told by their ids: {why}"));
+                }
+            }
+            self.by_netns.insert(netns, inhabitant);
+        }
+        for (netns, name) in named(&mut ids).await {
+            if wanted.contains(&netns) {
+                let inhabitant = self.by_netns.entry(netns).or_default();
+                inhabitant.netns.push(name);
+            }
+        }
+        for netns in wanted {
+            if let Some(links) = links_of(netns).await {
+                self.by_netns.entry(netns).or_default().links = links;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The namespaces with names, by their numbers.
+async fn named(ids: &mut Ids) -> Vec<(i32, String)> {
+    let mut named = Vec::new();
+    for folder in NAMED_NAMESPACES {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if let Ok(file) = open_namespace(&entry.path())
+                && let Ok(Some(netns)) = ids.of_file(&file).await
+            {
+                named.push((netns, entry.file_name().to_string_lossy().into_owned()));
+            }
+        }
+    }
+    named.sort();
+    named
+}
+
+/// Who lives in one namespace, by the processes that do.
+pub(super) fn inhabitant(mut seen: Vec<Seen>) -> Inhabitant {
+    seen.sort_by_key(|seen| (seen.process.started(), seen.process.pid));
+    let mut containers: Vec<Container> = Vec::new();
+    for one in &seen {
+        // Of containers in containers it is the inner one that is in the namespace, unless the
+        // outer one has processes there too.
+        if let Some(innermost) = one.owner.containers.last()
+            && containers.iter().all(|known| known.id != innermost.id)
+        {
+            containers.push(Container {
+                id: innermost.id.clone(),
+                name: None,
+                engine: innermost.engine,
+                pod: None,
+                pod_uid: innermost.pod.clone(),
+            });
+        }
+    }
+    let process = seen.first().map(|oldest| Process {
+        pid: oldest.process.pid,
+        name: oldest.process.name(),
+        unit: oldest.owner.unit.clone(),
+    });
+    Inhabitant {
+        containers,
+        process,
+        ..Inhabitant::default()
+    }
+}
+
+/// Adds what its engine knows of it.
+pub(super) fn complete(container: &mut Container, names: &Names) {
+    let Some(named) = names.of(&container.id) else {
+        return;
+    };
+    container.name = Some(named.name.clone());
+    container.pod.clone_from(&named.pod);
+    if container.engine == Engine::Unknown {
+        container.engine = named.engine;
+    }
+}

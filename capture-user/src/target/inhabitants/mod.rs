@@ -1,0 +1,179 @@
+//! Who lives in the network namespaces that this one's links lead into.
+//!
+//! A veth is called by chance, and people know what is behind it: a pod, a container, a namespace
+//! with a name, or at least a process. [`Inhabitants::look`] finds out about all of them at once.
+
+mod look;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::links::Link;
+use super::name::printable;
+use super::process::cgroup::{Engine, short};
+use super::runtime::Pod;
+
+/// The inhabitants of all namespaces that links lead into, by the namespaces' numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Inhabitants {
+    by_netns: BTreeMap<i32, Inhabitant>,
+    /// Why names of containers are missing, if they are: one line.
+    pub missing: Option<String>,
+}
+
+/// Who lives in one namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inhabitant {
+    /// The containers, the oldest first: those of a pod share a namespace, and others may.
+    pub containers: Vec<Container>,
+    /// The oldest process.
+    pub process: Option<Process>,
+    /// The names that the namespace itself has (`ip netns`).
+    pub netns: Vec<String>,
+    /// Its links, by their index in there; empty where they can't be seen.
+    links: BTreeMap<u32, Link>,
+}
+
+/// A container that lives there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Container {
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// Its name, where its engine told.
+    pub name: Option<String>,
+    /// What made it.
+    pub engine: Engine,
+    /// The pod that it is part of, by name.
+    pub pod: Option<Pod>,
+    /// The pod's uid.
+    pub pod_uid: Option<String>,
+}
+
+/// A process that lives there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Process {
+    /// Its id.
+    pub pid: u32,
+    /// What it is called. Print it through [`printable`].
+    pub name: String,
+    /// The systemd unit that it belongs to, if it is in no container.
+    pub unit: Option<String>,
+}
+
+/// What is behind one link.
+#[derive(Clone, Copy, Debug)]
+pub struct Behind<'a> {
+    /// Who lives there.
+    pub inhabitant: &'a Inhabitant,
+    /// The link's other end.
+    pub far_end: Option<&'a Link>,
+}
+
+impl Inhabitants {
+    /// What is behind a link, if that leads into another namespace and anything is known of it.
+    #[must_use]
+    pub fn behind(&self, link: &Link) -> Option<Behind<'_>> {
+        let peer = link.peer?;
+        let inhabitant = self.by_netns.get(&peer.netns_id?)?;
+        Some(Behind {
+            inhabitant,
+            far_end: inhabitant.links.get(&peer.index),
+        })
+    }
+
+    /// What the addresses of containers and pods are called, in the order of the addresses. An
+    /// address that more than one of them has is called nothing.
+    #[must_use]
+    pub fn names(&self) -> Vec<(IpAddr, String)> {
+        let mut names: BTreeMap<IpAddr, Option<String>> = BTreeMap::new();
+        for inhabitant in self.by_netns.values() {
+            let name = inhabitant.name();
+            let addresses = inhabitant.links.values().flat_map(|link| &link.addresses);
+            for address in addresses.map(ipnet::IpNet::addr).filter(is_ones_own) {
+                names
+                    .entry(address)
+                    .and_modify(|known| {
+                        if *known != name {
+                            *known = None;
+                        }
+                    })
+                    .or_insert_with(|| name.clone());
+            }
+        }
+        names
+            .into_iter()
+            .filter_map(|(address, name)| Some((address, name?)))
+            .collect()
+    }
+}
+
+/// Whether it is an address that others don't have as well.
+fn is_ones_own(address: &IpAddr) -> bool {
+    let link_local = match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    !link_local && !address.is_loopback() && !address.is_unspecified()
+}
+
+impl Inhabitant {
+    /// The pod that lives there.
+    #[must_use]
+    pub fn pod(&self) -> Option<&Pod> {
+        self.containers.iter().find_map(|it| it.pod.as_ref())
+    }
+
+    /// What people call who lives there: `default/web` for a pod, `web` for a container; none for
+    /// anything else.
+    #[must_use]
+    pub fn name(&self) -> Option<String> {
+        if let Some(pod) = self.pod() {
+            return Some(pod.to_string());
+        }
+        let name = self.containers.first()?.name.as_deref()?;
+        Some(printable(name).to_string())
+    }
+
+    /// Who lives there in words, as well as it is known.
+    #[must_use]
+    pub fn label(&self) -> Option<String> {
+        if let Some(pod) = self.pod() {
+            return Some(format!("pod {pod}"));
+        }
+        if let Some(uid) = self.containers.iter().find_map(|it| it.pod_uid.as_deref()) {
+            return Some(format!("pod with uid {uid}"));
+        }
+        match self.containers.as_slice() {
+            [] => {}
+            [one] => return Some(format!("container {}", called(one))),
+            [first, others @ ..] => {
+                return Some(format!(
+                    "container {} and {} more",
+                    called(first),
+                    others.len()
+                ));
+            }
+        }
+        if let Some(name) = self.netns.first() {
+            return Some(format!("netns {}", printable(name)));
+        }
+        let process = self.process.as_ref()?;
+        Some(match &process.unit {
+            Some(unit) if unit.ends_with(".service") => format!("unit {}", printable(unit)),
+            _ => format!("process {} (pid {})", printable(&process.name), process.pid),
+        })
+    }
+}
+
+/// A container by its name, or by its id.
+fn called(container: &Container) -> String {
+    match &container.name {
+        Some(name) => printable(name).to_string(),
+        None => short(&container.id).to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+use super::look::{complete, inhabitant};
+use super::*;
+use crate::target::links::{Peer, example};
+use crate::target::process::{self, Seen, cgroup};
+use crate::target::runtime::{Named, Names};
+
+fn id(digit: char) -> String {
+    digit.to_string().repeat(64)
+}
+
+fn seen(pid: u32, path: &str) -> Seen {
+    Seen {
+        process: process::Process::example(pid),
+        owner: cgroup::owner(&format!("0::{path}\n")),
+    }
+}
+
+fn container(name: Option<&str>) -> Container {
+    Container {
+        id: id('a'),
+        name: name.map(str::to_owned),
+        engine: Engine::Docker,
+        pod: None,
+        pod_uid: None,
+    }
+}
+
+fn pod() -> Pod {
+    Pod {
+        namespace: "default".into(),
+        name: "web".into(),
+    }
+}
+
+fn with_address(name: Option<&str>, addresses: &[&str]) -> Inhabitant {
+    let mut link = example(2, "eth0");
+    link.addresses = addresses
+        .iter()
+        .map(|address| address.parse().expect("a prefix"))
+        .collect();
+    Inhabitant {
+        containers: vec![container(name)],
+        links: [(2, link)].into(),
+        ..Inhabitant::default()
+    }
+}
+
+fn all(inhabitants: Vec<Inhabitant>) -> Inhabitants {
+    Inhabitants {
+        by_netns: (0..).zip(inhabitants).collect(),
+        missing: None,
+    }
+}
+
+#[test]
+fn the_containers_of_a_namespace_come_by_age_and_once() {
+    let all = vec![
+        seen(30, &format!("/docker/{}", id('b'))),
+        seen(20, &format!("/docker/{}", id('a'))),
+        seen(40, &format!("/docker/{}", id('a'))),
+    ];
+    let found = inhabitant(all);
+    let ids: Vec<_> = found.containers.iter().map(|it| it.id.clone()).collect();
+    assert_eq!(ids, [id('a'), id('b')]);
+    assert_eq!(found.process.map(|process| process.pid), Some(20));
+}
+
+#[test]
+fn what_the_engine_knows_is_added() {
+    let mut nameless = Container {
+        engine: Engine::Unknown,
+        ..container(None)
+    };
+    let names = Names {
+        containers: vec![Named {
+            id: id('a'),
+            name: "web".into(),
+            engine: Engine::Podman,
+            running: true,
+            pod: Some(pod()),
+        }],
+        ..Names::default()
+    };
+    complete(&mut nameless, &names);
+    assert_eq!(nameless.name.as_deref(), Some("web"));
+    assert_eq!(nameless.engine, Engine::Podman);
+    assert_eq!(nameless.pod, Some(pod()));
+}
+
+#[test]
+fn who_lives_there_is_said_as_well_as_it_is_known() {
+    let label = |inhabitant: Inhabitant| inhabitant.label();
+    let nothing = Inhabitant::default();
+    assert_eq!(label(nothing.clone()), None);
+    let process = Some(Process {
+        pid: 7,
+        name: "sle\x1bep".into(),
+        unit: None,
+    });
+    let mut one = Inhabitant { process, ..nothing };
+    assert_eq!(
+        label(one.clone()).as_deref(),
+        Some("process sle\\u{1b}ep (pid 7)")
+    );
+    if let Some(process) = &mut one.process {
+        process.unit = Some("vpn.service".into());
+    }
+    assert_eq!(label(one.clone()).as_deref(), Some("unit vpn.service"));
+    one.netns = vec!["blue".into()];
+    assert_eq!(label(one.clone()).as_deref(), Some("netns blue"));
+    one.containers = vec![container(None)];
+    assert_eq!(
+        label(one.clone()).as_deref(),
+        Some("container aaaaaaaaaaaa")
+    );
+    one.containers = vec![container(Some("web")), container(None)];
+    assert_eq!(
+        label(one.clone()).as_deref(),
+        Some("container web and 1 more")
+    );
+    one.containers[0].pod_uid = Some("u-i-d".into());
+    assert_eq!(label(one.clone()).as_deref(), Some("pod with uid u-i-d"));
+    one.containers[1].pod = Some(pod());
+    assert_eq!(label(one.clone()).as_deref(), Some("pod default/web"));
+    assert_eq!(one.name().as_deref(), Some("default/web"));
+}
+
+#[test]
+fn an_address_has_a_name_unless_several_have_the_address() {
+    let node = all(vec![
+        with_address(Some("web"), &["172.17.0.2/16", "127.0.0.1/8", "fe80::1/64"]),
+        with_address(Some("db"), &["172.17.0.3/16", "10.0.0.1/8"]),
+        with_address(Some("other"), &["10.0.0.1/8"]),
+        with_address(None, &["172.17.0.4/16"]),
+    ]);
+    let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+    assert_eq!(
+        node.names(),
+        [
+            (address("172.17.0.2"), "web".to_owned()),
+            (address("172.17.0.3"), "db".to_owned())
+        ]
+    );
+}
+
+#[test]
+fn an_address_that_somebody_nameless_has_too_is_called_nothing() {
+    let node = all(vec![
+        with_address(Some("web"), &["172.17.0.2/16"]),
+        with_address(None, &["172.17.0.2/16"]),
+    ]);
+    assert!(node.names().is_empty());
+}
+
+#[test]
+fn behind_a_link_is_what_its_other_end_is_in() {
+    let node = all(vec![with_address(Some("web"), &["172.17.0.2/16"])]);
+    let leading = |index, netns_id| Link {
+        peer: Some(Peer { index, netns_id }),
+        ..example(9, "veth9")
+    };
+    let behind = node.behind(&leading(2, Some(0))).expect("web");
+    assert_eq!(behind.inhabitant.name().as_deref(), Some("web"));
+    assert_eq!(behind.far_end.map(|link| &*link.name), Some("eth0"));
+    assert!(node.behind(&leading(2, Some(1))).is_none());
+    assert!(node.behind(&leading(2, None)).is_none());
+    assert!(node.behind(&example(9, "veth9")).is_none());
+    assert!(
+        node.behind(&leading(3, Some(0)))
+            .is_some_and(|behind| behind.far_end.is_none())
+    );
+}
