@@ -258,6 +258,83 @@ fn a_published_port_is_told_by_the_containers_name() {
 }
 
 #[test]
+fn a_pod_is_found_by_what_its_engine_or_kubelet_says_of_it() {
+    const UID: &str = "2c48913c-b29f-11e7-9350-020968147796";
+    let group = Groups(format!("kubepods-lab-{}", std::process::id()));
+    // Dropped first, and with it the containers in the group.
+    let docker = Docker::start();
+    // A control group and labels as kubelet has Docker give to a pod's containers, and a container
+    // of the pod beside the one that holds its network.
+    let parent = format!("/{}/burstable/pod{UID}", group.0);
+    docker.run(
+        "k8s_POD_web_default",
+        &format!(
+            "--cgroup-parent {parent} \
+             --label io.kubernetes.pod.namespace=default --label io.kubernetes.pod.name=web"
+        ),
+    );
+    docker.run(
+        "k8s_nginx_web_default",
+        &format!("--cgroup-parent {parent} --network container:k8s_POD_web_default"),
+    );
+    docker.run("other", "");
+    let veth = docker.veth("k8s_POD_web_default", "eth0");
+    let by_label = capture(&docker, &["-q", "--pod", "default/web"]).start();
+    assert_eq!(listening_on(&by_label), veth);
+    by_label.stop();
+    assert_eq!(entry(&docker, &veth)["behind"]["label"], "pod default/web");
+    refused(
+        &capture(&docker, &["--pod", "default/wbe"]).run(),
+        2,
+        &["default/wbe", "default/web"],
+    );
+    refused(
+        &capture(&docker, &["--pod", "web"]).run(),
+        2,
+        &["default/web"],
+    );
+
+    // Without an engine, by the folder that kubelet keeps its logs in.
+    let alone = |arguments: &[&str]| {
+        Nodecap::new(docker.node(), arguments).env("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    };
+    let nameless = alone(&["capture", "--pod", "shop/web"]).run();
+    refused(&nameless, 2, &["shop/web", "no container engine answers"]);
+    let node = docker.node();
+    tool::run(
+        node.command("mount")
+            .args(["-t", "tmpfs", "tmpfs", "/var/log"]),
+    );
+    tool::run(
+        node.command("mkdir")
+            .args(["-p", &format!("/var/log/pods/shop_web_{UID}")]),
+    );
+    let by_folder = alone(&["capture", "-q", "--pod", "shop/web"]).start();
+    assert_eq!(listening_on(&by_folder), veth);
+    by_folder.stop();
+}
+
+/// Control groups like kubelet's, by the name of the topmost, which go with the value.
+struct Groups(String);
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        let hierarchies = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten();
+        let hierarchies = hierarchies.flatten().map(|entry| entry.path());
+        for hierarchy in hierarchies.chain(["/sys/fs/cgroup".into()]) {
+            let top = hierarchy.join(&self.0);
+            let class = top.join("burstable");
+            let pods = std::fs::read_dir(&class).into_iter().flatten().flatten();
+            let pods: Vec<_> = pods.map(|entry| entry.path()).collect();
+            for folder in pods.iter().chain([&class, &top]) {
+                // The kernel's own files in it go with it, and are no folders to be removed first.
+                drop(std::fs::remove_dir(folder));
+            }
+        }
+    }
+}
+
+#[test]
 fn without_an_engine_ids_are_shown_and_it_says_why() {
     let docker = Docker::start();
     let id = docker.run("web", "");

@@ -55,6 +55,10 @@ pub struct Args {
     #[arg(long, value_name = "ID-OR-NAME", help_heading = "What to capture")]
     container: Vec<String>,
 
+    /// The interfaces that lead to this pod of Kubernetes, also after it was made anew. Repeatable
+    #[arg(long, value_name = "NAMESPACE/NAME", help_heading = "What to capture")]
+    pod: Vec<String>,
+
     /// The interfaces that lead to this process's network namespace. Repeatable
     #[arg(long, value_name = "PID", help_heading = "What to capture")]
     pid: Vec<u32>,
@@ -260,10 +264,11 @@ impl Args {
                 At::Clsact => Hook::Clsact,
                 At::Xdp => Hook::Xdp,
             },
-            workloads: (self.container.into_iter().map(Workload::Container))
-                .chain(self.pid.into_iter().map(Workload::Pid))
-                .chain(self.netns.into_iter().map(Workload::Netns))
-                .collect(),
+            workloads: (self.container.into_iter().map(Workload::Container).map(Ok))
+                .chain(self.pod.iter().map(|pod| Workload::pod(pod)))
+                .chain(self.pid.into_iter().map(Workload::Pid).map(Ok))
+                .chain(self.netns.into_iter().map(Workload::Netns).map(Ok))
+                .collect::<Result<_>>()?,
             notes: Vec::new(),
             directions: match self.direction {
                 Way::Out if self.hook == At::Xdp => {
@@ -519,6 +524,8 @@ mod tests {
                 "tcp prt 80",
                 "expression `tcp prt 80`: can't parse filter expression",
             ),
+            ("--pod web", "default/web"),
+            ("--pid x", "--pid"),
         ] {
             let refusal = refusal(words);
             assert!(refusal.contains(said), "`{words}`: {refusal}");

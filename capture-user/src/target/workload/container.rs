@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{Ids, Place};
+use super::{Ids, Place, some_of};
 use crate::error::{Error, Result};
 use crate::target::name::printable;
 use crate::target::process::cgroup::short;
@@ -12,8 +12,6 @@ use crate::target::runtime::{self, Named, Names};
 
 /// From so many digits on, what was typed is an id, and nobody has to be asked for names.
 const SURELY_AN_ID: usize = 12;
-/// How many candidates are told.
-const CANDIDATES: usize = 10;
 
 /// A container that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,7 +167,11 @@ fn choose(
 
 fn label(id: &str, named: Option<&Named>) -> String {
     match named {
-        Some(named) => format!("{} ({})", printable(&named.name), short(id)),
+        Some(named) => {
+            let pod = named.pod.as_ref();
+            let of = pod.map_or_else(String::new, |pod| format!(" of pod {pod}"));
+            format!("{}{of} ({})", printable(&named.name), short(id))
+        }
         None => short(id).to_owned(),
     }
 }
@@ -211,16 +213,6 @@ fn unknown(which: &str, running: &BTreeMap<&str, Process>, names: &Names) -> Err
     Error::usage(format!(
         "--container {called}: no container is called so{why}; {there_is}"
     ))
-}
-
-fn some_of(mut candidates: Vec<String>) -> String {
-    let more = candidates.len().saturating_sub(CANDIDATES);
-    candidates.truncate(CANDIDATES);
-    let mut text = candidates.join(", ");
-    if more > 0 {
-        text += &format!(" and {more} more");
-    }
-    text
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Ids, Place, Process, Workload, container, leads_into, netns};
+use super::{Ids, Place, Process, Workload, container, leads_into, netns, pod};
 use crate::target::links::Link;
+use crate::target::runtime::Pod;
 
 /// How often at most an engine is asked whether a name has gone to another container.
 const BETWEEN_QUESTIONS: Duration = Duration::from_secs(1);
@@ -34,6 +35,12 @@ enum What {
         /// When an engine was last asked.
         asked: Option<Instant>,
     },
+    Pod {
+        pod: Pod,
+        /// Its process when it was last found.
+        process: Option<Process>,
+        asked: Option<Instant>,
+    },
 }
 
 impl Followed {
@@ -48,6 +55,11 @@ impl Followed {
                     which: which.clone(),
                     asked: None,
                 },
+                Workload::Pod(pod) => What::Pod {
+                    pod: pod.clone(),
+                    process: None,
+                    asked: None,
+                },
             },
             netns: place.netns,
         }
@@ -59,14 +71,14 @@ impl Followed {
             What::Process(process) => process.lives(),
             What::Nothing => false,
             // It may be started again.
-            What::Netns(_) | What::Container { .. } => true,
+            What::Netns(_) | What::Container { .. } | What::Pod { .. } => true,
         }
     }
 
     /// Whether it may be somewhere soon, and isn't yet: an interface can be there before the first
     /// process of the container that it is made for.
     pub(in crate::target) fn is_awaited(&self) -> bool {
-        self.netns.is_none() && matches!(self.what, What::Container { .. })
+        self.netns.is_none() && matches!(self.what, What::Container { .. } | What::Pod { .. })
     }
 
     /// Whether the link leads to it, as of the last time that was asked.
@@ -98,9 +110,7 @@ impl Followed {
                     return netns.filter(|_| process.lives());
                 }
                 // With an id nothing else was meant.
-                if id.starts_with(which.as_str())
-                    || asked.is_some_and(|asked| asked.elapsed() < BETWEEN_QUESTIONS)
-                {
+                if id.starts_with(which.as_str()) || !is_time(*asked) {
                     return None;
                 }
                 let found = container::find(which).await;
@@ -110,6 +120,27 @@ impl Followed {
                 id.clone_from(&found.id);
                 netns.filter(|_| found.process.lives())
             }
+            What::Pod {
+                pod,
+                process,
+                asked,
+            } => {
+                if process.is_none_or(|known| !known.lives()) {
+                    if !is_time(*asked) {
+                        return None;
+                    }
+                    *process = pod::find(pod).await.ok();
+                    *asked = Some(Instant::now());
+                }
+                let process = (*process)?;
+                let netns = ids.of_process(process.pid).await.ok()?;
+                netns.filter(|_| process.lives())
+            }
         }
     }
+}
+
+/// Whether an engine that was last asked then may be asked again.
+fn is_time(asked: Option<Instant>) -> bool {
+    asked.is_none_or(|asked| asked.elapsed() >= BETWEEN_QUESTIONS)
 }

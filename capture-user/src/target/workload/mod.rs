@@ -2,11 +2,13 @@
 //!
 //! - [`Workload`]: what was typed; [`Place`]: the network namespace that it was found in
 //! - `followed`: where a workload of a capture is as time goes by
-//! - `container`: containers by id and name; `netns`: namespaces by file and by name
+//! - `container`: containers by id and name; `pod`: pods by name; `netns`: namespaces by file and
+//!   by name
 
 mod container;
 mod followed;
 mod netns;
+mod pod;
 
 use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
@@ -17,6 +19,7 @@ use super::links::Link;
 use super::name::printable;
 use super::netns::{Ids, is_own};
 use super::process::Process;
+use super::runtime::Pod;
 use crate::error::{Error, Result};
 
 /// Something whose interfaces are to be captured, as it was typed.
@@ -28,6 +31,8 @@ pub enum Workload {
     Netns(String),
     /// `--container`: a container, by its name, its id or the beginning of that.
     Container(String),
+    /// `--pod`: a pod of Kubernetes.
+    Pod(Pod),
 }
 
 impl Display for Workload {
@@ -36,6 +41,7 @@ impl Display for Workload {
             Self::Pid(pid) => write!(out, "--pid {pid}"),
             Self::Netns(which) => write!(out, "--netns {}", printable(which)),
             Self::Container(which) => write!(out, "--container {}", printable(which)),
+            Self::Pod(pod) => write!(out, "--pod {pod}"),
         }
     }
 }
@@ -69,6 +75,15 @@ pub(super) fn leads_into(link: &Link, netns: Option<i32>) -> bool {
 }
 
 impl Workload {
+    /// A pod as it was typed: `NAMESPACE/NAME`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Usage`] for anything else.
+    pub fn pod(text: &str) -> Result<Self> {
+        pod::parse(text).map(Self::Pod)
+    }
+
     /// Finds it.
     ///
     /// # Errors
@@ -82,6 +97,10 @@ impl Workload {
             Self::Pid(pid) => self.find_process(*pid, &mut ids).await?,
             Self::Netns(which) => netns::find(which, &mut ids).await?,
             Self::Container(which) => container::find(which).await?.place(&mut ids).await?,
+            Self::Pod(pod) => {
+                let process = pod::find(pod).await?;
+                pod::place(pod, process, &mut ids).await?
+            }
         };
         if place.netns.is_none() && is_own(&place.file) == Some(true) {
             return Err(Error::usage(format!(
@@ -113,4 +132,18 @@ impl Workload {
             container: None,
         })
     }
+}
+
+/// How many candidates are told.
+const CANDIDATES: usize = 10;
+
+/// The first of the candidates, in words.
+fn some_of(mut candidates: Vec<String>) -> String {
+    let more = candidates.len().saturating_sub(CANDIDATES);
+    candidates.truncate(CANDIDATES);
+    let mut text = candidates.join(", ");
+    if more > 0 {
+        text += &format!(" and {more} more");
+    }
+    text
 }
