@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -13,8 +13,8 @@ use crate::target::process::cgroup::Engine;
 
 /// An engine behind a socket.
 pub(super) struct Docker {
-    engine: Engine,
-    socket: PathBuf,
+    pub(super) engine: Engine,
+    pub(super) socket: PathBuf,
 }
 
 impl Docker {
@@ -37,14 +37,6 @@ impl Docker {
             })?,
         };
         Ok(Self { engine, socket })
-    }
-
-    pub(super) fn socket(&self) -> &Path {
-        &self.socket
-    }
-
-    pub(super) fn name(&self) -> &'static str {
-        self.engine.name()
     }
 
     /// All its containers, those that don't run too.

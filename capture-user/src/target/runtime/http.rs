@@ -53,7 +53,7 @@ pub(super) async fn get(socket: &Path, path: &str) -> Result<Bytes, HttpError> {
 }
 
 /// A task that ends with the value, also when the question is given up.
-struct Aborted<T>(tokio::task::JoinHandle<T>);
+pub(super) struct Aborted<T>(pub(super) tokio::task::JoinHandle<T>);
 
 impl<T> Drop for Aborted<T> {
     fn drop(&mut self) {

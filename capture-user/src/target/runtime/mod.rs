@@ -4,22 +4,26 @@
 //! container engines know, each over a socket of its own:
 //!
 //! - `docker`: Docker's API, which podman offers too
-//! - `http`: one question over such a socket
+//! - `cri`: the interface that containerd and CRI-O have for kubelet
+//! - `http`, `grpc`: one question over such a socket
 //! - [`pods`]: the names of pods, which kubelet writes down
 //!
 //! An engine may hang, and a capture must not: each gets two seconds to answer.
 
+mod cri;
 mod docker;
+mod grpc;
 mod http;
 mod pods;
 
 use std::fmt::{self, Display, Formatter};
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use self::docker::Docker;
+use self::grpc::GrpcError;
 pub use self::pods::pods;
 use super::name::printable;
 use super::process::cgroup::Engine;
@@ -89,18 +93,24 @@ impl Names {
 
 /// Asks every engine that there is.
 pub async fn names() -> Names {
-    let mut names = Names::default();
-    let (docker, podman) = tokio::join!(
-        ask(Docker::usual(Engine::Docker)),
-        ask(Docker::usual(Engine::Podman))
+    let (docker, podman, cri) = tokio::join!(
+        ask_docker(Engine::Docker),
+        ask_docker(Engine::Podman),
+        ask_cri()
     );
-    for answer in [docker, podman] {
+    let mut names = Names::default();
+    for answer in cri.into_iter().chain([docker, podman]) {
         match answer {
             Answer::None => {}
             Answer::Failure(failure) => names.failures.push(failure),
             Answer::Containers(containers) => {
                 names.answered = true;
-                names.containers.extend(containers);
+                // What two engines know is one container: Docker's are containerd's too.
+                for named in containers {
+                    if names.of(&named.id).is_none() {
+                        names.containers.push(named);
+                    }
+                }
             }
         }
     }
@@ -116,23 +126,61 @@ enum Answer {
     Containers(Vec<Named>),
 }
 
-async fn ask(engine: Result<Docker, String>) -> Answer {
-    let engine = match engine {
-        Ok(engine) => engine,
-        Err(why) => return Answer::Failure(why),
+async fn ask_docker(engine: Engine) -> Answer {
+    match Docker::usual(engine) {
+        Ok(docker) => {
+            let answer = async {
+                let containers = docker.containers().await;
+                containers.map(Some).map_err(|error| error.to_string())
+            };
+            wait_for(&docker.socket, docker.engine, answer).await
+        }
+        Err(why) => Answer::Failure(why),
+    }
+}
+
+async fn ask_cri() -> Vec<Answer> {
+    let engines = match cri::engines() {
+        Ok(engines) => engines,
+        Err(why) => return vec![Answer::Failure(why)],
     };
-    let socket: PathBuf = engine.socket().to_owned();
+    let mut answers = Vec::new();
+    for engine in engines {
+        let answer = async {
+            match engine.containers().await {
+                // containerd as Docker brings it along.
+                Err(GrpcError::Unimplemented) => Ok(None),
+                Err(error) => Err(error.to_string()),
+                Ok(containers) => Ok(Some(containers)),
+            }
+        };
+        answers.push(wait_for(&engine.socket, engine.engine, answer).await);
+    }
+    answers
+}
+
+/// What comes of a question, if the engine is there and answers in time. One that knows no
+/// containers at all, and never will, answers with none.
+async fn wait_for(
+    socket: &Path,
+    engine: Engine,
+    answer: impl Future<Output = Result<Option<Vec<Named>>, String>>,
+) -> Answer {
     if !socket.exists() {
         return Answer::None;
     }
-    let why = match tokio::time::timeout(PATIENCE, engine.containers()).await {
-        Ok(Ok(containers)) => return Answer::Containers(containers),
-        Ok(Err(error)) => error.to_string(),
+    let why = match tokio::time::timeout(PATIENCE, answer).await {
+        Ok(Ok(Some(containers))) => return Answer::Containers(containers),
+        Ok(Ok(None)) => return Answer::None,
+        Ok(Err(why)) => why,
         Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
     };
+    let engine = match engine {
+        Engine::Unknown => "the engine",
+        known => known.name(),
+    };
     Answer::Failure(format!(
-        "{} at {} doesn't tell its containers' names: {why}",
-        engine.name(),
-        socket.display()
+        "{engine} at {} doesn't tell its containers' names: {why}",
+        printable(&socket.to_string_lossy())
     ))
 }
