@@ -9,7 +9,7 @@
 //!
 //! - [`namespace`]: a network of one's own, and programs and sockets in it
 //! - [`topology`]: namespaces wired together
-//! - [`docker`]: containers on a node of that kind, by Docker itself
+//! - [`docker`], [`containerd`]: containers and pods on a node, made by the real engines
 //! - [`frames`]: frames made by hand, from the ordinary to the broken
 //! - [`replay`]: puts frames on an interface, as many and as fast as wanted
 //! - [`packet_socket`]: puts them there one by one, also where they make no sense
@@ -29,6 +29,7 @@
 pub mod ability;
 pub mod balancer;
 pub mod compare;
+pub mod containerd;
 pub mod docker;
 pub mod elf;
 pub mod flows;

@@ -1,9 +1,13 @@
 //! Containers of a real Docker, found by their names.
 
+#[path = "common/groups.rs"]
+mod groups;
+
 use std::io::Read;
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 
+use groups::Groups;
 use lab::docker::Docker;
 use lab::namespace::Namespace;
 use lab::nodecap::{Capture, Nodecap};
@@ -260,12 +264,12 @@ fn a_published_port_is_told_by_the_containers_name() {
 #[test]
 fn a_pod_is_found_by_what_its_engine_or_kubelet_says_of_it() {
     const UID: &str = "2c48913c-b29f-11e7-9350-020968147796";
-    let group = Groups(format!("kubepods-lab-{}", std::process::id()));
+    let group = Groups::new("kubepods-docker");
     // Dropped first, and with it the containers in the group.
     let docker = Docker::start();
     // A control group and labels as kubelet has Docker give to a pod's containers, and a container
     // of the pod beside the one that holds its network.
-    let parent = format!("/{}/burstable/pod{UID}", group.0);
+    let parent = group.of_pod(UID);
     docker.run(
         "k8s_POD_web_default",
         &format!(
@@ -312,26 +316,6 @@ fn a_pod_is_found_by_what_its_engine_or_kubelet_says_of_it() {
     let by_folder = alone(&["capture", "-q", "--pod", "shop/web"]).start();
     assert_eq!(listening_on(&by_folder), veth);
     by_folder.stop();
-}
-
-/// Control groups like kubelet's, by the name of the topmost, which go with the value.
-struct Groups(String);
-
-impl Drop for Groups {
-    fn drop(&mut self) {
-        let hierarchies = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten();
-        let hierarchies = hierarchies.flatten().map(|entry| entry.path());
-        for hierarchy in hierarchies.chain(["/sys/fs/cgroup".into()]) {
-            let top = hierarchy.join(&self.0);
-            let class = top.join("burstable");
-            let pods = std::fs::read_dir(&class).into_iter().flatten().flatten();
-            let pods: Vec<_> = pods.map(|entry| entry.path()).collect();
-            for folder in pods.iter().chain([&class, &top]) {
-                // The kernel's own files in it go with it, and are no folders to be removed first.
-                drop(std::fs::remove_dir(folder));
-            }
-        }
-    }
 }
 
 #[test]

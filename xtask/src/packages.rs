@@ -117,6 +117,21 @@ const TOOLS: &[Tool] = &[
         package: "docker.io",
         need: Need::Test,
     },
+    Tool {
+        program: "containerd",
+        package: "containerd",
+        need: Need::Test,
+    },
+    Tool {
+        program: "/usr/lib/cni/bridge",
+        package: "containernetworking-plugins",
+        need: Need::Test,
+    },
+    Tool {
+        program: "curl",
+        package: "curl",
+        need: Need::Test,
+    },
     // Docker makes its masquerade with it, and Debian's package only recommends it.
     Tool {
         program: "iptables",
