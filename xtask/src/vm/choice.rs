@@ -151,6 +151,11 @@ impl Choice {
     }
 }
 
+/// The names of the matrix's test files, in the order in which they are run.
+pub(super) fn matrix_files() -> impl Iterator<Item = &'static str> {
+    MATRIX.into_iter().map(|(name, _)| name)
+}
+
 fn matrix() -> impl Iterator<Item = File> {
     MATRIX.into_iter().map(|(name, part)| File {
         name: name.to_owned(),

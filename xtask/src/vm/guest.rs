@@ -52,6 +52,13 @@ impl Report {
     }
 }
 
+/// What a guest of this kernel said in the last run.
+pub(super) fn last_results(kernel: &Kernel) -> Result<Results> {
+    let log = results_log(&super::folder()?.join(kernel.series.to_string()));
+    let said = fs::read(&log).with_context(|| format!("can't read {}", log.display()))?;
+    Ok(Results::read(&String::from_utf8_lossy(&said)))
+}
+
 fn console_log(folder: &Path) -> PathBuf {
     folder.join("console.log")
 }

@@ -14,7 +14,7 @@ use super::guest::{self, End, Report};
 use super::kernels::{self, Kernel, MATRIX, Series};
 use super::results::Verdict;
 use super::table::DOCTOR;
-use super::{image, programs, table};
+use super::{image, programs};
 use crate::command::say;
 use crate::packages::Need;
 use crate::test::SKIPPED;
@@ -32,9 +32,6 @@ pub(crate) struct Options {
     /// How long one guest may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     limit: u64,
-    /// Writes docs/kernels.md from this run
-    #[arg(long, conflicts_with = "filters")]
-    table: bool,
     /// How many guests run at once; by default as many as there are processors for
     #[arg(long)]
     jobs: Option<usize>,
@@ -115,12 +112,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut reports = reports.into_iter().collect::<Result<Vec<_>>>()?;
     let place = |report: &Report| wanted.iter().position(|it| *it == report.kernel.series);
     reports.sort_by_key(place);
-    if options.table {
-        say(format!(
-            "wrote {}",
-            workspace::short(&table::write(&reports)?)
-        ));
-    }
     summarise(&reports)
 }
 

@@ -36,6 +36,8 @@ use crate::workspace;
 pub(crate) enum Vm {
     /// Runs the tests whose outcome a kernel can change, on each kernel of the matrix
     Test(matrix::Options),
+    /// Writes docs/kernels.md from the last run on each kernel of the matrix
+    Table,
     /// Boots a kernel and gives a shell with nodecap in it, or runs one command
     Shell(shell::Options),
 }
@@ -45,6 +47,7 @@ impl Vm {
     pub(crate) fn run(&self) -> Result<()> {
         match self {
             Self::Test(options) => matrix::run(options),
+            Self::Table => table::run(),
             Self::Shell(options) => shell::run(options),
         }
     }

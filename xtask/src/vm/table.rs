@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::guest::Report;
-use super::results::{Step, Verdict};
+use super::kernels::{self, Kernel, MATRIX};
+use super::results::{Results, Step, Verdict};
+use super::{choice, guest};
+use crate::command::say;
 use crate::workspace;
 
 /// The plan's step that runs `nodecap doctor --json`.
@@ -25,12 +26,37 @@ struct Ability {
     effect: String,
 }
 
-/// Writes the document from a run of the whole matrix.
-pub(super) fn write(reports: &[Report]) -> Result<PathBuf> {
+/// What a guest of a kernel said.
+struct Report {
+    kernel: Kernel,
+    results: Results,
+}
+
+/// Writes the document from the last run on each kernel, all of which must be of the whole matrix.
+pub(super) fn run() -> Result<()> {
+    let wanted: Vec<_> = MATRIX
+        .into_iter()
+        .filter_map(|name| name.parse().ok())
+        .collect();
+    let mut reports = Vec::new();
+    for kernel in kernels::get(&wanted, false)? {
+        let results = guest::last_results(&kernel)?;
+        let lacks =
+            choice::matrix_files().find(|file| results.steps.iter().all(|step| step.name != *file));
+        ensure!(
+            results.is_complete && lacks.is_none(),
+            "the last run on {} wasn't of the whole matrix, or didn't end{}: run \
+             `cargo xtask vm test --kernel {0}` first",
+            kernel.series,
+            lacks.map_or_else(String::new, |file| format!(" ({file} is missing)")),
+        );
+        reports.push(Report { kernel, results });
+    }
     let place = workspace::root().join("docs/kernels.md");
-    fs::write(&place, document(reports)?)
+    fs::write(&place, document(&reports)?)
         .with_context(|| format!("can't write {}", place.display()))?;
-    Ok(place)
+    say(format!("wrote {}", workspace::short(&place)));
+    Ok(())
 }
 
 fn document(reports: &[Report]) -> Result<String> {
@@ -39,8 +65,8 @@ fn document(reports: &[Report]) -> Result<String> {
     let mut page = String::from(
         "# Kernels\n\n\
          What nodecap can do on which kernel, and what of it was tested there. Made by\n\
-         `cargo xtask vm test --table`, which boots each kernel, asks `nodecap doctor` in it, and \
-         runs the\ntests whose outcome a kernel can change. Don't edit.\n\n\
+         `cargo xtask vm table` from a run of `cargo xtask vm test`, which boots each kernel, asks\n\
+         `nodecap doctor` in it, and runs the tests whose outcome a kernel can change. Don't edit.\n\n\
          The kernels are Debian's:",
     );
     for report in reports {
