@@ -1,8 +1,6 @@
 //! An ordinary user with three capabilities captures as root does; what each of the three is for
 //! is what is lost without it.
 
-#![expect(clippy::unwrap_used, reason = "a test that meets one has failed")]
-
 #[path = "common/filters.rs"]
 mod filters;
 
