@@ -44,7 +44,7 @@ const MATRIX: [(&str, Part); 16] = [
     ("privileges", Part::All),
     (
         "capture_equals_tcpdump",
-        Part::Only(&["out_of_the_frame", "come_in", "go_out", "as_one"]),
+        Part::Only(&["out_of_the_frame", "come_in", "go_out"]),
     ),
     (
         "filters",
