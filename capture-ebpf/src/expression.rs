@@ -72,7 +72,6 @@ stand_in!(
 
 /// Whether the frame under XDP matches the expression, if there is one. With `FRAGMENTS` the code
 /// asks the kernel's helpers for what lies in fragments (5.18).
-#[expect(dead_code, reason = "for the XDP hook")]
 #[inline(always)]
 pub fn matches_frame<const FRAGMENTS: bool>(context: *mut xdp_md) -> bool {
     if EXPRESSION.load() & GIVEN == 0 {

@@ -15,6 +15,7 @@ use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use capture_common::LAYOUT_VERSION;
 
+use crate::expression;
 use crate::filter;
 use crate::globals::LAYOUT_V1;
 use crate::inner;
@@ -162,7 +163,7 @@ fn see<const FRAGS: bool>(context: &XdpContext) -> u32 {
     if LAYOUT_V1.load() != LAYOUT_VERSION {
         return XDP_PASS;
     }
-    if filter::matches::<false>(&frame) {
+    if filter::matches::<false>(&frame) && expression::matches_frame::<FRAGS>(context.ctx) {
         let _ = record::record(&frame, 0);
     }
     XDP_PASS

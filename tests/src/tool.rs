@@ -19,6 +19,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("gzip", "gzip"),
     ("ip", "iproute2"),
     ("ipvsadm", "ipvsadm"),
+    ("mkdir", "coreutils"),
     ("mkfifo", "coreutils"),
     ("modprobe", "kmod"),
     ("mount", "mount"),
