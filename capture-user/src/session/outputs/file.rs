@@ -22,6 +22,9 @@ const FLUSH_AFTER: Duration = Duration::from_millis(500);
 /// The same where small pieces would be packed badly.
 const FLUSH_PACKED_AFTER: Duration = Duration::from_secs(5);
 
+/// How long the disk may take to show how much room is left.
+const CATCHING_UP: Duration = Duration::from_secs(1);
+
 /// What is the same in every file of a capture.
 #[derive(Clone, Debug)]
 pub(in crate::session) struct Common {
@@ -327,13 +330,21 @@ impl CaptureFile {
     }
 
     /// Whether all files together may become so long without filling the file system.
-    fn has_disk_for(&self, size: u64) -> Result<(), Refusal> {
-        match &self.room {
-            Some((least, allowance)) if size > allowance.get() => {
-                Err(Refusal::Limit(Limit::MinFree(*least)))
-            }
-            _ => Ok(()),
+    ///
+    /// What is known of that lags behind: the oldest files may be about to make room, and packed
+    /// bytes take less than was feared. So before the answer is no, the writing side is given time
+    /// to catch up. Packets wait in the ring meanwhile.
+    fn has_disk_for(&mut self, size: u64) -> Result<(), Refusal> {
+        let Some((least, allowance)) = &self.room else {
+            return Ok(());
+        };
+        if size > allowance.get() {
+            self.spool.settle(CATCHING_UP);
         }
+        if size > allowance.get() {
+            return Err(Refusal::Limit(Limit::MinFree(*least)));
+        }
+        Ok(())
     }
 
     /// Closes the file and completes the accounts.

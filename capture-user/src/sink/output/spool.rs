@@ -8,8 +8,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::thread::{JoinHandle, sleep};
+use std::time::{Duration, Instant};
 
 use super::{OutputError, buffer::FLUSH_AT};
 
@@ -18,6 +18,8 @@ use super::{OutputError, buffer::FLUSH_AT};
 pub const QUEUE: u64 = 8 << 20;
 /// How often the thread looks after its destination when there is nothing to write.
 const IDLE: Duration = Duration::from_millis(250);
+/// How often whoever waits for the thread looks.
+const POLL: Duration = Duration::from_millis(1);
 /// How many emptied buffers are kept for use again.
 const KEPT: usize = 4;
 
@@ -63,6 +65,8 @@ enum Job<O> {
 #[derive(Debug, Default)]
 struct Shared {
     queued: AtomicU64,
+    /// Bytes and orders that the thread hasn't done with.
+    jobs: AtomicU64,
     delivered: AtomicU64,
     failed: AtomicBool,
     failure: Mutex<Option<OutputError>>,
@@ -207,7 +211,21 @@ impl<B: Background> Spool<B> {
         self.thread.join().ok()
     }
 
+    /// Hands what waits to the thread, and waits until that has done with all, or failed, or the
+    /// time is over.
+    pub fn settle(&mut self, at_most: Duration) {
+        self.hand_over();
+        let begun = Instant::now();
+        while self.shared.jobs.load(Ordering::Acquire) > 0
+            && self.failure().is_none()
+            && begun.elapsed() < at_most
+        {
+            sleep(POLL);
+        }
+    }
+
     fn send(&self, job: Job<B::Order>) {
+        self.shared.jobs.fetch_add(1, Ordering::Relaxed);
         if self.jobs.send(job).is_err() {
             // It ends by itself only when this end is dropped: it has panicked.
             self.shared.note(Err(OutputError::Abandoned));
@@ -222,7 +240,9 @@ fn work<B: Background>(
     shared: &Shared,
 ) -> B {
     loop {
-        match coming.recv_timeout(IDLE) {
+        let job = coming.recv_timeout(IDLE);
+        let is_job = job.is_ok();
+        match job {
             Ok(Job::Bytes(mut bytes)) => {
                 let count = bytes.len() as u64;
                 shared.note(background.write(&mut bytes));
@@ -237,6 +257,9 @@ fn work<B: Background>(
             Ok(Job::Order(order)) => shared.note(background.obey(order)),
             Err(RecvTimeoutError::Timeout) => shared.note(background.idle()),
             Err(RecvTimeoutError::Disconnected) => return background,
+        }
+        if is_job {
+            shared.jobs.fetch_sub(1, Ordering::Release);
         }
     }
 }
