@@ -100,9 +100,9 @@ impl Transport {
             return None;
         }
         // Bounded once more: on the way here LLVM may keep the offset together with the rest of
-        // this in one register, of which Linux 5.10's verifier knows no bound.
-        let offset = clamp(u64::from(self.offset), MAX_OFFSET) as u32;
-        let ports = packet.read::<[u8; 4]>(offset)?;
+        // this in one register, of which Linux 5.10's verifier knows no bound. From above only: a
+        // bare packet that says its header has no length has its ports at 0, as tcpdump reads it.
+        let ports = packet.read::<[u8; 4]>(meet(self.offset))?;
         Some((
             u16::from_be_bytes([ports[0], ports[1]]),
             u16::from_be_bytes([ports[2], ports[3]]),

@@ -101,6 +101,26 @@ fn packets_without_a_link_header_cut_off_anywhere_match_what_they_still_hold() {
 }
 
 #[test]
+fn a_header_that_says_it_has_no_length_has_its_ports_where_it_begins() {
+    // What it begins with, as ports: 16384 and 0. One byte further they would be 0 and 53.
+    let packet = [
+        [0x40, 0, 0, 0],
+        [53, 0, 0, 0],
+        [64, 6, 0, 0],
+        [192, 0, 2, 1],
+        [0, 0, 0, 0],
+        [0, 80, 0, 80],
+    ]
+    .concat();
+    for (options, expected) in [("--sport 16384", true), ("--dport 53", false)] {
+        let mut bench = Bench::load(options);
+        bench.leave_by(&Outlet::tun());
+        let matches = bench.send(Start::Network(0x0800), &packet).is_some();
+        assert_eq!(matches, expected, "{options}");
+    }
+}
+
+#[test]
 fn chains_and_options_cut_off_anywhere_hide_the_ports_behind_them() {
     let v6 = Flow::new("[2001:db8:1::1]:40000", "[2001:db8:1::2]:443");
     let chain = Ipv6::new(FIRST_V6, SECOND_V6)
