@@ -298,7 +298,8 @@ impl Session {
                 if !self.attached.forget(index) {
                     return false;
                 }
-                self.command(Command::InterfaceGone(index));
+                let stamp = clock::monotonic();
+                self.command(Command::InterfaceGone { index, stamp });
                 let left = self.attached.live();
                 let more = match left {
                     0 if self.selection.takes_later() => "none left, waiting for one to appear",

@@ -15,8 +15,13 @@ use crate::sink::pcapng::Name;
 pub(in crate::session) enum Command {
     /// Packets of one more interface may come.
     Interface(Interface),
-    /// The interface of that index is gone.
-    InterfaceGone(u32),
+    /// An interface is gone.
+    InterfaceGone {
+        /// Its index, which may soon be another's.
+        index: u32,
+        /// When that was heard: no packet of it is stamped later.
+        stamp: u64,
+    },
     /// Addresses are called so from now on.
     Names(Vec<Name>),
     /// Something was learned of the node's translations.

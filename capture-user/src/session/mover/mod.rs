@@ -1,6 +1,6 @@
 //! The one thread that moves packets: ring → order → limits → outputs.
 //!
-//! `messages` is what they tell each other, `held` the packets that wait to be written, `writing`
+//! `messages` is what they tell each other, `ids` whose a record is, `held` the packets that wait to be written, `writing`
 //! and `closing` the later stages.
 //!
 //! It takes orders from the session between two batches, and says when it can't or needn't go on.
@@ -8,17 +8,16 @@
 
 mod closing;
 mod held;
+mod ids;
 mod messages;
 mod writing;
 
 pub(in crate::session) use messages::{Command, Event, Final, Moved};
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
-use foldhash::fast::RandomState;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::error::Error;
@@ -73,7 +72,7 @@ pub(in crate::session) struct Mover {
     assembler: Assembler,
     outputs: Outputs,
     interfaces: Vec<Seen>,
-    ids: Ids,
+    ids: ids::Ids,
     commands: Receiver<Command>,
     events: UnboundedSender<Event>,
     progress: Arc<Progress>,
@@ -118,7 +117,7 @@ impl Mover {
             assembler: Assembler::default(),
             outputs: parts.outputs,
             interfaces: Vec::new(),
-            ids: Ids::default(),
+            ids: ids::Ids::default(),
             commands: parts.commands,
             events: parts.events,
             progress: parts.progress,
@@ -176,7 +175,10 @@ impl Mover {
         loop {
             match self.commands.try_recv() {
                 Ok(Command::Interface(interface)) => self.add(interface),
-                Ok(Command::InterfaceGone(index)) => self.outputs.forget_interface(index),
+                Ok(Command::InterfaceGone { index, stamp }) => {
+                    self.ids.close(index, stamp);
+                    self.outputs.forget_interface(index);
+                }
                 Ok(Command::Rotate) => self.outputs.rotate_at(clock::monotonic()),
                 Ok(Command::Names(names)) => self.name(&names),
                 Ok(Command::Learn(evidence)) => {
@@ -286,7 +288,7 @@ impl Mover {
                         continue;
                     };
                     let (stamp, interface) = (header.ktime, header.interface);
-                    if self.ids.get(interface).is_none() {
+                    if !self.ids.is_known(interface, stamp) {
                         // It joined after the last look at the orders.
                         self.obey();
                     }
@@ -297,31 +299,5 @@ impl Mover {
             }
         }
         Horizon::Unknown
-    }
-}
-
-/// Ids by interface index. Packets of one interface come in a row, nearly always: the last answer
-/// is kept.
-#[derive(Default)]
-struct Ids {
-    all: HashMap<u32, InterfaceId, RandomState>,
-    last: Option<(u32, InterfaceId)>,
-}
-
-impl Ids {
-    fn insert(&mut self, index: u32, id: InterfaceId) {
-        self.last = None;
-        self.all.insert(index, id);
-    }
-
-    fn get(&mut self, index: u32) -> Option<InterfaceId> {
-        if let Some((last, id)) = self.last
-            && last == index
-        {
-            return Some(id);
-        }
-        let id = self.all.get(&index).copied()?;
-        self.last = Some((index, id));
-        Some(id)
     }
 }

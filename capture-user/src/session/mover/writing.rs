@@ -36,7 +36,7 @@ impl Mover {
                     .ring
                     .record(waiting.position)
                     .and_then(|(header, frame)| {
-                        let id = self.ids.get(header.interface)?;
+                        let id = self.ids.get(header.interface, header.ktime)?;
                         Some(tracking.sighting(id, &header, frame))
                     });
                 sighted.push(sighting.is_some());
@@ -106,7 +106,7 @@ impl Mover {
             return;
         };
         // The session tells of an interface before its first packet can come.
-        let Some(id) = self.ids.get(header.interface) else {
+        let Some(id) = self.ids.get(header.interface, header.ktime) else {
             return;
         };
         if header.ktime < self.last_stamp {
