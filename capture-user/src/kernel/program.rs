@@ -222,6 +222,13 @@ impl Kernel {
             .map_err(map_error(names::COUNTERS))
     }
 
+    /// Gives an interface's counters up, once nothing is attached there any more.
+    pub fn forget_counters(&mut self, index: u32) {
+        if let Err(error) = self.counters.remove(&index) {
+            tracing::debug!("the counters of index {index} stay: {error}");
+        }
+    }
+
     /// The program for a direction and a framing, loaded when first asked for.
     pub(super) fn program(
         &mut self,

@@ -91,7 +91,9 @@ impl Attached {
 
     fn close(&mut self, index: u32) {
         self.kernel.detach(index);
-        let counters = self.kernel.counters(index).unwrap_or_default();
+        let counters = self.read(index);
+        // No program counts there any more, and there is room for so many indices only.
+        self.kernel.forget_counters(index);
         for place in &mut self.interfaces {
             if place.index == index && place.closed.is_none() {
                 place.closed = Some(counters);
