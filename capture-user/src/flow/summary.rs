@@ -8,6 +8,8 @@ use super::reset::{Cause, OriginSide};
 pub struct Summary {
     /// Flows that were begun, less those that turned out to be part of another.
     pub flows: u64,
+    /// Flows that turned out to be part of another. With [`Summary::flows`], all that were begun.
+    pub merged: u64,
     /// Flows that had to make room for others before they were over.
     pub evicted: u64,
     /// Sightings taken.
@@ -22,6 +24,9 @@ pub struct Summary {
     pub unreadable: u64,
     /// Judged resets by cause and origin, each pair once.
     pub resets: Vec<(Cause, OriginSide, u64)>,
+    /// Verdicts that gave way to another when more was known, as they were first: they
+    /// are no longer in [`Summary::resets`]. Together with those, what only grows.
+    pub amended: Vec<(Cause, OriginSide, u64)>,
     /// Translations by kind, each kind once.
     pub translations: Vec<(NatKind, u64)>,
     /// Evidence that found no room.
@@ -30,14 +35,7 @@ pub struct Summary {
 
 impl Summary {
     pub(super) fn count_reset(&mut self, cause: Cause, side: OriginSide) {
-        let known = self
-            .resets
-            .iter_mut()
-            .find(|(c, s, _)| (*c, *s) == (cause, side));
-        match known {
-            Some((_, _, count)) => *count += 1,
-            None => self.resets.push((cause, side, 1)),
-        }
+        count(&mut self.resets, cause, side);
     }
 
     /// A reset that was judged anew.
@@ -48,6 +46,7 @@ impl Summary {
             }
         }
         self.resets.retain(|(_, _, count)| *count > 0);
+        count(&mut self.amended, cause, side);
     }
 
     pub(super) fn count_nat(&mut self, kind: NatKind) {
@@ -59,5 +58,15 @@ impl Summary {
             Some((_, count)) => *count += 1,
             None => self.translations.push((kind, 1)),
         }
+    }
+}
+
+fn count(verdicts: &mut Vec<(Cause, OriginSide, u64)>, cause: Cause, side: OriginSide) {
+    let known = verdicts
+        .iter_mut()
+        .find(|(c, s, _)| (*c, *s) == (cause, side));
+    match known {
+        Some((_, _, count)) => *count += 1,
+        None => verdicts.push((cause, side, 1)),
     }
 }

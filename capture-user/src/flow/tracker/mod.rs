@@ -319,6 +319,7 @@ impl Tracker {
     pub fn summary(&self) -> Summary {
         Summary {
             flows: self.table.begun().saturating_sub(self.merged),
+            merged: self.merged,
             packets: self.packets.count(),
             ..self.summary.clone()
         }
