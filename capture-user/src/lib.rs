@@ -10,6 +10,7 @@
 //! - [`filter`]: the typed options and the expression as the kernel takes them
 //! - [`flow`]: flows, paths, translations and resets, without I/O
 //! - [`kernel`]: loading, attaching, the ring, abilities; the only place that knows aya
+//! - [`metrics`]: figures for Prometheus, and who serves them
 //! - [`packet`]: one packet, as it is handed from the session to the sinks
 //! - [`repair`]: closing a file that was cut off
 //! - [`session`]: one capture, wired together
@@ -24,6 +25,7 @@ pub mod explain;
 pub mod filter;
 pub mod flow;
 pub mod kernel;
+pub mod metrics;
 mod netlink;
 pub mod packet;
 pub mod repair;

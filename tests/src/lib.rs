@@ -16,6 +16,7 @@
 //! - [`nodecap`], [`tcpdump`]: the two captures that are compared
 //! - [`read`]: what is in a capture file, by a reader that accepts nothing sloppy
 //! - [`flows`]: what is in a flows file, by the contract with its readers
+//! - [`metrics`]: figures as Prometheus takes them, likewise
 //! - [`compare`]: whether two captures hold the same packets
 //! - [`tools`]: other people's readers, which must have no complaint
 //! - [`sockets`]: the two ends of a TCP connection; [`overhear`], [`segment`]: what their kernels
@@ -34,6 +35,7 @@ pub mod docker;
 pub mod elf;
 pub mod flows;
 pub mod frames;
+pub mod metrics;
 pub mod namespace;
 pub mod nodecap;
 pub mod overhear;

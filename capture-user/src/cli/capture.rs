@@ -1,5 +1,6 @@
 //! `nodecap capture`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,11 +9,12 @@ use capture_common::record::MAX_SNAPLEN;
 use clap::ValueEnum;
 
 use super::matching::Matching;
-use super::values;
+use super::{user, values};
 use crate::error::{Error, Result};
 use crate::kernel::attach::Hook;
 use crate::packet::Direction;
 use crate::session::limits::Limits;
+use crate::session::outside::Outside;
 use crate::session::plan::{Flush, Plan, Rotate};
 use crate::session::{self, Outcome};
 use crate::sink::files::exec::Exec;
@@ -173,6 +175,20 @@ pub struct Args {
     #[arg(long, help_heading = "Resources")]
     no_track: bool,
 
+    /// Serve figures for Prometheus at http://ADDR:PORT/metrics; a port alone is one of 127.0.0.1
+    #[arg(long, value_name = "ADDR:PORT", value_parser = values::endpoint, help_heading = "Running for long")]
+    metrics: Option<SocketAddr>,
+
+    /// Become USER once everything is attached and open, with no more privileges than the capture
+    /// goes on to need. Output files are that user's; a name, a number, or UID:GID
+    #[arg(
+        short = 'Z',
+        long,
+        value_name = "USER",
+        help_heading = "Running for long"
+    )]
+    relinquish: Option<String>,
+
     /// Exit with status 3 if any matched packet was lost
     #[arg(long, help_heading = "Resources")]
     fail_on_loss: bool,
@@ -305,6 +321,10 @@ impl Args {
             verbosity: self.verbose,
             ring_bytes: ring_bytes(self.ring_size)?,
             fail_on_loss: self.fail_on_loss,
+            metrics: self.metrics,
+            relinquish: (self.relinquish.as_deref())
+                .map(user::resolve)
+                .transpose()?,
         })
     }
 }
@@ -365,6 +385,8 @@ fn ring_bytes(typed: u64) -> Result<u32> {
 /// What keeps the capture from starting, or cuts it short.
 pub fn run(args: Args) -> Result<ExitCode> {
     let mut plan = args.resolve()?;
+    // Before the namespace is entered: whoever asks, and the service manager, are in this one.
+    let outside = Outside::open(&plan)?;
     let entered = enter_where_needed(&mut plan.interfaces, &mut plan.workloads)?;
     plan.notes.extend(entered);
     let fail_on_loss = plan.fail_on_loss;
@@ -372,7 +394,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         .enable_all()
         .build()
         .map_err(|error| Error::failure(format!("can't start: {error}")))?;
-    let Outcome { lost, failure } = runtime.block_on(session::run(plan))?;
+    let Outcome { lost, failure } = runtime.block_on(session::run(plan, outside))?;
     match failure {
         Some(error) => Err(error),
         None if fail_on_loss && lost > 0 => Ok(ExitCode::from(3)),

@@ -13,6 +13,7 @@ mod matching;
 pub mod repair;
 mod stdout;
 pub mod sweep;
+mod user;
 mod values;
 
 use std::io::Write as _;

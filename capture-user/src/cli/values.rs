@@ -1,5 +1,6 @@
 //! How values are written: sizes, times, lists. Each says what is wrong with a bad one.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::error::Error;
@@ -54,6 +55,25 @@ pub(super) fn files(text: &str) -> Result<usize, String> {
         Ok(files) => Ok(files),
         Err(_) => Err(format!("`{text}` is not a number of files")),
     }
+}
+
+/// Reads where figures are served: `ADDRESS:PORT`, or a port, with or without its colon, of the
+/// loopback address.
+pub(super) fn endpoint(text: &str) -> Result<SocketAddr, String> {
+    let port = text.strip_prefix(':').unwrap_or(text);
+    if let Ok(port) = port.parse() {
+        return Ok((Ipv4Addr::LOCALHOST, port).into());
+    }
+    if let Some(port) = text.strip_prefix("localhost:")
+        && let Ok(port) = port.parse()
+    {
+        return Ok((Ipv4Addr::LOCALHOST, port).into());
+    }
+    text.parse().map_err(|_| {
+        format!(
+            "`{text}` is not an address and a port (such as 9100, 127.0.0.1:9100, 0.0.0.0:9100 or [::1]:9100)"
+        )
+    })
 }
 
 /// Reads a command for finished files.

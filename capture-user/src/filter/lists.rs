@@ -35,12 +35,17 @@ impl Lists {
     /// Whether any of it is in a file.
     #[must_use]
     pub fn has_files(&self) -> bool {
+        self.files().next().is_some()
+    }
+
+    /// The files that they name.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
         let lists = [&self.hosts, &self.sources, &self.destinations];
         lists
-            .iter()
-            .flat_map(|list| list.iter())
+            .into_iter()
+            .flatten()
             .flat_map(|list| list.split(','))
-            .any(|part| part.trim_start().starts_with('@'))
+            .filter_map(|part| part.trim().strip_prefix('@'))
     }
 
     /// Reads the lists, and the files that they name.

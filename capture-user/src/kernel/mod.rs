@@ -13,6 +13,7 @@
 //! - `follow`: teaches the kernel side which tuples to follow
 //! - [`abilities`]: what this kernel and these privileges allow, tried out one by one; `probe` does
 //!   the trying
+//! - [`relinquish`]: becoming an ordinary user who keeps just what is needed
 //! - [`error`]: what the kernel refused, and the remedy
 //! - [`log`]: the kernel side's own diagnostics
 //! - `sys`: the system call itself, for what aya doesn't do
@@ -33,6 +34,7 @@ pub mod log;
 mod probe;
 pub mod program;
 mod reasons;
+pub mod relinquish;
 pub mod ring;
 mod sys;
 mod tables;

@@ -21,6 +21,7 @@ pub(super) struct Attached {
 
 struct Place {
     index: u32,
+    name: String,
     /// The last counters of an interface that is gone.
     closed: Option<Counters>,
 }
@@ -41,6 +42,7 @@ impl Attached {
     ) -> Result<Vec<Attachment>, KernelError> {
         self.interfaces.push(Place {
             index: link.index,
+            name: link.name.clone(),
             closed: None,
         });
         let result = directions
@@ -123,6 +125,14 @@ impl Attached {
                 None => self.read(place.index),
             })
             .collect()
+    }
+
+    /// Each interface's name, and whether it is captured on, in the order of their ids.
+    pub(super) fn names(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = (&str, bool)> + ExactSizeIterator {
+        let places = self.interfaces.iter();
+        places.map(|place| (place.name.as_str(), place.closed.is_none()))
     }
 
     /// How much the kernel side had to tell that found no room.

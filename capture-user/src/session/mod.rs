@@ -8,10 +8,13 @@
 //! - `tracking`: the flow core, driven by the mover; `summary`: what it found, for people
 //! - [`clock`], [`frame`], `interface`: a record's stamp, bytes and index as a file tells them
 //! - [`ledger`]: every packet accounted for; [`progress`], `status`: what is shown meanwhile
+//! - `memory`: how much it takes at the most
 //! - `about`: what every file says of the capture
 //! - `start`: from a plan to everything attached and open; `attached`: the kernel side of it,
 //!   `attachment`: what is said of how that is done, `evidence`: what else is listened to,
 //!   `completeness`: whether nothing is missed
+//! - [`outside`]: to whom a capture shows itself; `figures`: for Prometheus, `service`: for the
+//!   service manager; `relinquish`: going on as an ordinary user
 //! - `undecided`: interfaces of which it isn't known yet whose they are; `naming`: what addresses
 //!   are called
 
@@ -21,16 +24,21 @@ mod attachment;
 pub mod clock;
 mod completeness;
 mod evidence;
+mod figures;
 pub mod frame;
 mod interface;
 pub mod ledger;
 pub mod limits;
+mod memory;
 mod mover;
 mod naming;
 pub mod order;
 mod outputs;
+pub mod outside;
 pub mod plan;
 pub mod progress;
+mod relinquish;
+mod service;
 mod signals;
 mod start;
 mod status;
@@ -45,19 +53,22 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use self::attached::Attached;
 use self::completeness::{Change, Completeness};
+use self::figures::Figures;
 use self::interface::Interface;
 use self::ledger::Account;
 use self::limits::Limit;
 use self::mover::{Command, Event, Final, Moved};
 use self::naming::Naming;
+use self::outside::Outside;
 use self::plan::Plan;
 use self::progress::Progress;
+use self::service::Service;
 use self::signals::{Signal, Signals};
 use self::status::Status;
 use self::stop::StopReason;
@@ -67,6 +78,7 @@ use crate::evidence::conntrack::{Conntrack, ConntrackError};
 use crate::flow::evidence::{self as known, Evidence, Fact};
 use crate::flow::role::Role;
 use crate::kernel::log::KernelLog;
+use crate::metrics::server::Question;
 use crate::target::inhabitants::Inhabitants;
 use crate::target::links::Link;
 use crate::target::name::printable;
@@ -77,6 +89,8 @@ use crate::target::watch::{LinkEvent, Watch};
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long it may take to find out what is behind an interface that joins.
 const HASTE: Duration = Duration::from_millis(250);
+/// How often what isn't asked for happens.
+const NEVER: Duration = Duration::from_secs(24 * 3_600);
 /// How often the status line and the kernel side's messages are refreshed.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -95,8 +109,20 @@ pub struct Outcome {
 /// # Errors
 ///
 /// When it can't start; then nothing stays attached, and no file is left or changed.
-pub async fn run(plan: Plan) -> Result<Outcome> {
-    start::start(plan).await?.run().await
+pub async fn run(plan: Plan, outside: Outside) -> Result<Outcome> {
+    start::start(plan, outside).await?.run().await
+}
+
+/// The next who wants figures, if they are served.
+async fn next_question(questions: Option<&mut Receiver<Question>>) -> Question {
+    match questions {
+        Some(questions) => match questions.recv().await {
+            Some(question) => question,
+            // Nobody serves them any more.
+            None => pending().await,
+        },
+        None => pending().await,
+    }
 }
 
 /// The next piece of evidence from conntrack, if it is followed.
@@ -129,6 +155,9 @@ struct Session {
     naming: Naming,
     /// When `--duration` is over.
     deadline: Option<Instant>,
+    questions: Option<Receiver<Question>>,
+    service: Option<Service>,
+    figures: Figures,
 }
 
 impl Session {
@@ -141,7 +170,11 @@ impl Session {
     async fn watch_over(&mut self) -> Option<StopReason> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let ticking = self.status.is_shown() || self.log.is_some() || self.plan.track;
+        let ticking = self.status.is_shown()
+            || self.log.is_some()
+            || self.plan.track
+            || self.service.is_some();
+        let mut feeding = self.feeding();
         let mut watching = true;
         loop {
             let deadline = self.deadline;
@@ -209,7 +242,28 @@ impl Session {
                     self.command(Command::Names(names));
                 }
                 _ = tick.tick(), if ticking => self.tick(),
+                question = next_question(self.questions.as_mut()) => self.answer(question),
+                _ = feeding.tick() => self.feed(),
             }
+        }
+    }
+
+    fn answer(&self, question: Question) {
+        // Whoever asked may have given up.
+        let _ = question.send(self.page());
+    }
+
+    /// When the service manager's watchdog is to be fed.
+    fn feeding(&self) -> Interval {
+        let wanted = self.service.as_ref().and_then(Service::feeding);
+        let mut feeding = interval(wanted.unwrap_or(NEVER));
+        feeding.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        feeding
+    }
+
+    fn feed(&mut self) {
+        if let Some(service) = &mut self.service {
+            service.feed(self.progress.rounds());
         }
     }
 
@@ -272,10 +326,25 @@ impl Session {
                 "nodecap: the kernel told more than there was room for; verdicts rest on less from now on",
             );
         }
+        self.tell_service();
         if self.status.is_shown() {
             let total = self.attached.total();
             self.status
                 .show(&self.plan, &self.progress, &total, self.deadline);
+        }
+    }
+
+    /// One line for `systemctl status`.
+    fn tell_service(&mut self) {
+        let Some(service) = &mut self.service else {
+            return;
+        };
+        if service.wants_status() {
+            let (captured, lost) = (self.progress.packets(), self.attached.total().lost());
+            let live = self.attached.live();
+            service.status(format!(
+                "{captured} packets captured, {lost} lost, on {live} interfaces"
+            ));
         }
     }
 
@@ -375,6 +444,10 @@ impl Session {
     /// after the end.
     async fn finish(mut self, reason: Option<StopReason>) -> Result<Outcome> {
         let mut patience = pin!(sleep(PATIENCE));
+        let mut feeding = self.feeding();
+        if let Some(service) = &self.service {
+            service.stopping();
+        }
         let mut asked = false;
         if let Some(reason) = reason {
             self.command(Command::Stop(reason));
@@ -385,6 +458,8 @@ impl Session {
                         Some(event) => self.pass_on(&event),
                     },
                     signal = self.signals.next() => self.hurry(signal)?,
+                    question = next_question(self.questions.as_mut()) => self.answer(question),
+                    _ = feeding.tick() => self.feed(),
                     () = &mut patience, if !asked => {
                         asked = true;
                         self.ask_for_patience();
@@ -401,6 +476,8 @@ impl Session {
                 moved = &mut self.moved => break moved,
                 Some(event) = self.events.recv() => self.pass_on(&event),
                 signal = self.signals.next() => self.hurry(signal)?,
+                question = next_question(self.questions.as_mut()) => self.answer(question),
+                _ = feeding.tick() => self.feed(),
                 () = &mut patience, if !asked => {
                     asked = true;
                     self.ask_for_patience();

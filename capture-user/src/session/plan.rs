@@ -1,5 +1,6 @@
 //! What a capture will do: resolved from what was typed, complete and consistent.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use super::limits::Limits;
 use crate::filter::Filter;
 use crate::filter::lists::Lists;
 use crate::kernel::attach::Hook;
+use crate::kernel::relinquish::Identity;
 use crate::packet::Direction;
 use crate::sink::files::exec::Exec;
 use crate::target::select::Pattern;
@@ -61,6 +63,10 @@ pub struct Plan {
     pub ring_bytes: u32,
     /// Whether a lost packet is a failure.
     pub fail_on_loss: bool,
+    /// Where figures are served.
+    pub metrics: Option<SocketAddr>,
+    /// Whom the process becomes once everything is attached and open.
+    pub relinquish: Option<Identity>,
 }
 
 /// When what was captured goes from our buffers to the file.
@@ -120,6 +126,8 @@ impl Plan {
             verbosity: 0,
             ring_bytes: 1 << 24,
             fail_on_loss: false,
+            metrics: None,
+            relinquish: None,
         }
     }
 }

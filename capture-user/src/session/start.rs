@@ -1,5 +1,6 @@
 //! From a plan to everything attached and open, or to nothing at all.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -13,20 +14,23 @@ use super::attached::Attached;
 use super::attachment::Attachments;
 use super::clock::{self, Offset};
 use super::completeness::Completeness;
+use super::figures::Figures;
 use super::frame::Link as LinkHeader;
 use super::interface::Interface;
 use super::limits::Gate;
+use super::memory::Memory;
 use super::mover::{Event, Mover, Parts};
 use super::naming::Naming;
 use super::outputs::Outputs;
 use super::outputs::file::{Begun, CaptureFile, Common};
+use super::outside::Outside;
 use super::plan::Plan;
 use super::progress::Progress;
 use super::signals::Signals;
 use super::status::Status;
 use super::tracking::Tracking;
 use super::undecided::Undecided;
-use super::{Session, attachment, evidence};
+use super::{Session, attachment, evidence, memory, relinquish};
 use crate::error::{Error, Result};
 use crate::evidence::roles;
 use crate::flow::role::Role;
@@ -34,6 +38,7 @@ use crate::kernel::attach::Hook;
 use crate::kernel::log::LogLevel;
 use crate::kernel::tracepoints::Told;
 use crate::kernel::{Kernel, Setup};
+use crate::metrics::server::{self, Question};
 use crate::sink::files::exec::Runner;
 use crate::sink::files::names::Names;
 use crate::sink::files::room::Room;
@@ -52,7 +57,7 @@ use crate::target::watch::Watch;
 
 /// Attaches and opens everything. On an error nothing stays attached, and no file is left that
 /// wasn't there or changed that was.
-pub(super) async fn start(plan: Plan) -> Result<Session> {
+pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
     // First, since a FIFO makes us wait for its reader, and signals must still end us then.
     let destination = plan
         .write
@@ -68,6 +73,7 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
     let mut selection = select(&plan, &links).await?;
     // Said once everything has begun: a capture that can't begin says just why.
     let mut notes = plan.notes.clone();
+    relinquish::prepare(&plan, &mut notes)?;
     notes.append(&mut selection.notes);
     notes.extend(means_nothing(&plan, &selection)?);
     let offset = Offset::measure();
@@ -150,6 +156,17 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
     }
     notes.extend(attachments.notes(plan.hook));
 
+    // Before the first thread is made: what a thread may do is its own affair.
+    if let Some(user) = &plan.relinquish {
+        if let Some(destination) = &destination {
+            destination.opened.give_to(user.user, user.group)?;
+        }
+        if let Some(flows) = &flows {
+            flows.give_to(user.user, user.group)?;
+        }
+        relinquish::relinquish(user)?;
+    }
+
     let (commands, orders) = mpsc::channel();
     let (tell, told_to) = async_mpsc::unbounded_channel();
     let file = match destination {
@@ -203,6 +220,7 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
         commands: orders,
         events: tell,
         progress: Arc::clone(&progress),
+        telling: outside.metrics.is_some(),
         offset,
     });
     std::thread::Builder::new()
@@ -212,14 +230,22 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
             let _ = done.send(mover.run());
         })
         .map_err(no_thread)?;
+    let questions = outside.metrics.map(|listener| serve(listener, &mut notes));
+    if memory::is_of_interest(&plan, outside.service.is_some()) {
+        notes.push(Memory::of(&plan).line());
+    }
     for note in &notes {
         status.say(&format!("nodecap: {note}"));
     }
+    let listening = format!("listening on {}", names.join(", "));
     status.say(&format!(
-        "listening on {}, snapshot length {} bytes",
-        names.join(", "),
+        "{listening}, snapshot length {} bytes",
         plan.snaplen
     ));
+    let mut service = outside.service;
+    if let Some(service) = &mut service {
+        service.ready(&listening);
+    }
     Ok(Session {
         plan,
         attached,
@@ -238,7 +264,24 @@ pub(super) async fn start(plan: Plan) -> Result<Session> {
         undecided: Undecided::default(),
         naming,
         deadline,
+        questions,
+        service,
+        figures: Figures::new(clock::monotonic().wrapping_add_signed(offset.nanoseconds)),
     })
+}
+
+/// Serves figures, and says where. What comes of the question that is asked then, the session
+/// answers.
+fn serve(listener: TcpListener, notes: &mut Vec<String>) -> async_mpsc::Receiver<Question> {
+    if let Ok(address) = listener.local_addr() {
+        notes.push(format!("figures at http://{address}{}", server::PATH));
+    }
+    let (ask, questions) = server::questions();
+    tokio::spawn(async move {
+        let error = server::serve(listener, ask).await;
+        tracing::error!("no figures are served: {error}");
+    });
+    questions
 }
 
 /// Who is behind the links, as far as anybody is told.

@@ -145,6 +145,11 @@ impl Tracking {
         self.tracker.summary()
     }
 
+    /// What came of it so far, and how many flows are remembered.
+    pub(super) fn progress(&self) -> (Summary, usize) {
+        (self.tracker.summary(), self.tracker.flows())
+    }
+
     /// Whether the flows file takes more at once.
     pub(super) fn has_room(&self) -> bool {
         self.flows.as_ref().is_none_or(FlowsFile::has_room)

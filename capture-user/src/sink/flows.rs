@@ -22,6 +22,15 @@ impl OpenedFlows {
         Opened::open(path).map(Self)
     }
 
+    /// See [`Opened::give_to`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn give_to(&self, user: u32, group: u32) -> Result<(), OutputError> {
+        self.0.give_to(user, group)
+    }
+
     /// Empties the destination and begins to write. It stays if the capture fails later.
     ///
     /// # Errors

@@ -108,6 +108,12 @@ impl Lines {
         self.output.has_room()
     }
 
+    /// Bytes that wait for whoever takes them.
+    #[must_use]
+    pub fn queued(&self) -> u64 {
+        self.output.queued()
+    }
+
     /// Appends the prepared text.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use capture_common::counters::Counters;
 
 impl Mover {
     pub(super) fn close(mut self, last: Final) -> Moved {
+        self.tell();
         let flows = self.tracking.as_mut().map(|tracking| {
             (
                 tracking.finish(clock::monotonic(), &self.clock),

@@ -1,7 +1,7 @@
 //! The one thread that moves packets: ring → order → limits → outputs.
 //!
 //! `messages` is what they tell each other, `ids` whose a record is, `held` the packets that wait to be written, `writing`
-//! and `closing` the later stages.
+//! and `closing` the later stages, `telling` what is shown of it all.
 //!
 //! It takes orders from the session between two batches, and says when it can't or needn't go on.
 //! Nothing else touches the ring or the outputs.
@@ -10,6 +10,7 @@ mod closing;
 mod held;
 mod ids;
 mod messages;
+mod telling;
 mod writing;
 
 pub(in crate::session) use messages::{Command, Event, Final, Moved};
@@ -30,7 +31,7 @@ use crate::session::interface::Interface;
 use crate::session::limits::Gate;
 use crate::session::order::{Horizon, Order, Waiting};
 use crate::session::outputs::Outputs;
-use crate::session::progress::Progress;
+use crate::session::progress::{Progress, Written};
 use crate::session::stop::StopReason;
 use crate::session::tracking::Tracking;
 use crate::sink::pcapng::Name;
@@ -57,6 +58,7 @@ struct Seen {
     lost_by_cpu: Vec<u64>,
     /// Losses that no packet in the outputs has told yet.
     lost_before_next: u64,
+    written: Written,
 }
 
 /// The mover's belongings.
@@ -76,6 +78,8 @@ pub(in crate::session) struct Mover {
     commands: Receiver<Command>,
     events: UnboundedSender<Event>,
     progress: Arc<Progress>,
+    /// When the board was written last; `None`: nobody reads it.
+    told: Option<Instant>,
     flushed: Instant,
     last_stamp: u64,
     late: u64,
@@ -99,6 +103,8 @@ pub(in crate::session) struct Parts {
     pub(in crate::session) commands: Receiver<Command>,
     pub(in crate::session) events: UnboundedSender<Event>,
     pub(in crate::session) progress: Arc<Progress>,
+    /// Whether anybody reads the board.
+    pub(in crate::session) telling: bool,
     /// Since when, on the wall clock.
     pub(in crate::session) offset: Offset,
 }
@@ -121,6 +127,7 @@ impl Mover {
             commands: parts.commands,
             events: parts.events,
             progress: parts.progress,
+            told: parts.telling.then(Instant::now),
             flushed: Instant::now(),
             last_stamp: 0,
             late: 0,
@@ -151,6 +158,7 @@ impl Mover {
             self.release();
             self.flush_in_time();
             self.stop_when_due(horizon);
+            self.tell_in_time();
             if self.order.len() >= BATCH {
                 continue;
             }
@@ -242,6 +250,7 @@ impl Mover {
             interface,
             lost_by_cpu: Vec::new(),
             lost_before_next: 0,
+            written: Written::default(),
         });
         id
     }

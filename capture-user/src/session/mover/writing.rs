@@ -145,6 +145,8 @@ impl Mover {
         match written {
             Ok(()) => {
                 seen.lost_before_next = 0;
+                seen.written.packets += 1;
+                seen.written.bytes += u64::from(original_len);
                 self.progress.count_packet();
                 if let Some(limit) = self.gate.met() {
                     self.end(StopReason::Limit(limit));

@@ -108,6 +108,8 @@ pub(in crate::session) struct CaptureFile {
     began: u64,
     /// Bytes of the files before this one.
     before: u64,
+    /// Files that were begun.
+    files: u64,
     /// How much must stay free, and how much may thus be written.
     room: Option<(u64, Allowance)>,
     flush: Flush,
@@ -168,6 +170,7 @@ impl CaptureFile {
             rotation,
             began: wall,
             before: 0,
+            files: 1,
             room: begun.room,
             flush: begun.flush,
             flush_after: match begun.packing {
@@ -291,6 +294,16 @@ impl CaptureFile {
     /// Bytes of all files so far, without the statistics of this one.
     pub(super) fn bytes(&self) -> u64 {
         self.before + self.composer.len()
+    }
+
+    /// Bytes that wait for the disk.
+    pub(super) fn queued(&self) -> u64 {
+        self.spool.queued()
+    }
+
+    /// How many files were begun.
+    pub(super) const fn files(&self) -> u64 {
+        self.files
     }
 
     pub(super) fn end_batch(&mut self) -> Result<(), OutputError> {
@@ -420,6 +433,7 @@ impl CaptureFile {
         }
         self.composer = composer;
         self.began = time;
+        self.files += 1;
         self.spool.order(Order::Next {
             header,
             members: self.here.clone(),

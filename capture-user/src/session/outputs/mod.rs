@@ -158,6 +158,17 @@ impl Outputs {
         }
     }
 
+    /// Bytes that wait for whoever takes them.
+    pub(super) fn queued(&self) -> u64 {
+        let file = self.file.as_ref().map_or(0, CaptureFile::queued);
+        file + self.lines.as_ref().map_or(0, Lines::queued)
+    }
+
+    /// Capture files that were begun.
+    pub(super) fn files(&self) -> u64 {
+        self.file.as_ref().map_or(0, CaptureFile::files)
+    }
+
     /// After a batch: whoever reads along sees it at once.
     pub(super) fn end_batch(&mut self) -> Result<(), Refusal> {
         if let Some(file) = &mut self.file {

@@ -73,6 +73,16 @@ impl Descriptor {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
+    /// Makes it that user's and that group's.
+    pub(super) fn give_to(&self, user: u32, group: u32) -> Result<(), Errno> {
+        use rustix::fs::{Gid, Uid, fchown};
+        fchown(
+            &self.fd,
+            Some(Uid::from_raw(user)),
+            Some(Gid::from_raw(group)),
+        )
+    }
+
     /// Says that it is being written, to whoever asks (flock(2)): a repair of it had better wait.
     /// It ends with us, however we end.
     pub(super) fn claim(&self) {

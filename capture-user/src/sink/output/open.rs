@@ -106,6 +106,20 @@ impl Opened {
         &self.descriptor
     }
 
+    /// Gives a file that the opening created to a user and a group. Others stay whose they are.
+    ///
+    /// # Errors
+    ///
+    /// What fchown(2) gives.
+    pub fn give_to(&self, user: u32, group: u32) -> Result<(), OutputError> {
+        if self.created.is_none() {
+            return Ok(());
+        }
+        self.descriptor
+            .give_to(user, group)
+            .map_err(|errno| OutputError::of_write(&self.name, errno))
+    }
+
     /// Empties a file that was there, and gives what to write to. From here on the old contents are
     /// gone.
     ///

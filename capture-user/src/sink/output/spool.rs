@@ -168,7 +168,13 @@ impl<B: Background> Spool<B> {
     #[must_use]
     pub fn has_room(&self) -> bool {
         // Below that much a buffer isn't handed over, and nothing can have changed.
-        self.shared.queued.load(Ordering::Relaxed) + (self.buffer.len() as u64) < QUEUE
+        self.queued() < QUEUE
+    }
+
+    /// Bytes that wait.
+    #[must_use]
+    pub fn queued(&self) -> u64 {
+        self.shared.queued.load(Ordering::Relaxed) + self.buffer.len() as u64
     }
 
     /// Why nothing more is written, once the thread has met a failure.

@@ -1,0 +1,41 @@
+//! What the mover shows of itself to whoever reads the board.
+
+use std::time::{Duration, Instant};
+
+use super::Mover;
+use crate::session::tracking::Tracking;
+
+/// How often the board is written. A figure that is asked for is no older.
+const TELL_AFTER: Duration = Duration::from_millis(100);
+
+impl Mover {
+    /// Shows that the thread goes round, and every while what it has and has done.
+    pub(super) fn tell_in_time(&mut self) {
+        self.progress.count_round();
+        if self.told.is_some_and(|told| told.elapsed() >= TELL_AFTER) {
+            self.tell();
+        }
+    }
+
+    pub(super) fn tell(&mut self) {
+        if self.told.is_none() {
+            return;
+        }
+        let Some(mut board) = self.progress.renew() else {
+            // Somebody is reading: in the next round.
+            return;
+        };
+        self.told = Some(Instant::now());
+        let written = self.interfaces.iter().map(|seen| seen.written);
+        board.interfaces.clear();
+        board.interfaces.extend(written);
+        board.ordering = self.order.len();
+        board.held = self.held.len();
+        board.ring = self.ring.held();
+        board.unwritten = self.outputs.queued();
+        board.files = self.outputs.files();
+        board.late = self.late;
+        board.hurried = self.hurried;
+        board.flows = self.tracking.as_ref().map(Tracking::progress);
+    }
+}
