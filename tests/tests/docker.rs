@@ -5,6 +5,7 @@ mod groups;
 
 use std::io::Read;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::process::Command;
 
 use groups::Groups;
@@ -181,16 +182,9 @@ fn names_show_wherever_a_container_does() {
     let late = docker.veth("late", "eth0");
     running.wait_for_mention(&format!("listening on {late} too"));
     // Its address comes after its interface, and nothing tells of that.
-    let names_in_file = || {
-        let blocks = CaptureFile::read(&file).blocks;
-        blocks
-            .iter()
-            .filter(|kind| **kind == NAME_RESOLUTION)
-            .count()
-    };
     wait_until("the late container's name in the file", || {
         running.signal(Signal::SIGUSR2);
-        names_in_file() == 2
+        names_in(&file) == 2
     });
     docker.exec("late", &format!("ping -c 1 {address}"));
     running.wait_until_captured(8);
@@ -224,7 +218,7 @@ fn names_show_wherever_a_container_does() {
 #[test]
 fn a_published_port_is_told_by_the_containers_name() {
     let docker = Docker::start();
-    docker.run("web", "--publish 8080:80");
+    docker.run("web", "--publish 8080:80 --publish 8081:81");
     docker.docker("exec --detach web /bin/busybox httpd -f -p 80");
     wait_until("a server in the container", || {
         docker.exec("web", "netstat -ltn").contains(":80 ")
@@ -243,22 +237,122 @@ fn a_published_port_is_told_by_the_containers_name() {
         host.ip(&format!("link set {link} up"));
     }
     docker.node().ip("route add default via 192.0.2.9");
+    let scratch = Scratch::new();
+    let (file, flows) = (scratch.path("web.pcapng"), scratch.path("web.flows"));
     let running = capture(
         &docker,
         &["-i", "uplink0", "--container", "web", "--proto", "tcp"],
     )
+    .args(["--print", "--flows", &flows.display().to_string()])
+    .write(&file)
     .start();
     assert_eq!(listening_on(&running), format!("uplink0, {veth}"));
-    let client = outside.run(|| std::net::TcpStream::connect("192.0.2.1:8080"));
+    let connect = |to: &str| outside.run(|| std::net::TcpStream::connect(to));
+    let client = connect("192.0.2.1:8080");
     drop(client.unwrap_or_else(|error| panic!("the published port: {error}")));
     running.wait_until_captured(12);
+    // Nobody listens on this one.
+    connect("192.0.2.1:8081").expect_err("a reset");
+    running.wait_until_captured(16);
     let text = running.stop().stdout_text();
-    assert!(text.contains("> 192.0.2.1.http-alt: Flags [S]"), "{text}");
-    assert!(text.contains("> web.http: Flags [S]"), "{text}");
-    assert!(
-        text.contains("destination 192.0.2.1:8080 becomes "),
-        "{text}"
+    let address = docker.address("web");
+    let translation = format!("destination 192.0.2.1:8080 becomes web ({address}:80)");
+    let reset = format!("first seen coming out of web at {veth}: nobody listens on that port");
+    for said in [
+        "> 192.0.2.1.http-alt: Flags [S]",
+        "> web.http: Flags [S]",
+        &translation,
+        &reset,
+    ] {
+        assert!(text.contains(said), "no `{said}` in\n{text}");
+    }
+    let comments: String = CaptureFile::read(&file)
+        .packets
+        .iter()
+        .flat_map(|packet| packet.comments.clone())
+        .collect();
+    assert!(comments.contains(&translation), "{comments}");
+    assert!(comments.contains(" dst_name=web]"), "{comments}");
+    // Beside the addresses, not in their place.
+    let told = lines_of(&flows, "nat");
+    let after = &told[0]["after"];
+    assert_eq!(after["dst"], format!("{address}:80"), "{told:#?}");
+    assert_eq!(after["dst_name"], "web", "{told:#?}");
+    assert!(told[0]["before"].get("dst_name").is_none(), "{told:#?}");
+    let told = lines_of(&flows, "reset");
+    assert_eq!(told[0]["origin"]["name"], "web", "{told:#?}");
+    // And again from the file, unless numbers are wanted.
+    let explain = |more: &[&str]| {
+        let name = file.display().to_string();
+        nodecap(&docker, &[&["explain", &*name][..], more].concat())
+            .run()
+            .stdout_text()
+    };
+    let again = explain(&[]);
+    assert!(again.contains(" > web:80 ("), "{again}");
+    assert!(!explain(&["-n"]).contains("web:80"));
+    let again = explain(&["--flows", "-"]);
+    assert!(again.contains("\"dst_name\":\"web\""), "{again}");
+}
+
+/// The lines of a flows file of one type.
+#[track_caller]
+fn lines_of(path: &Path, kind: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{error}"));
+    let lines = text.lines().map(|line| serde_json::from_str(line));
+    let lines: Vec<Value> = lines.map(|line| line.expect("JSON")).collect();
+    lines.into_iter().filter(|it| it["type"] == kind).collect()
+}
+
+#[test]
+fn an_address_that_goes_to_another_container_is_never_called_by_the_old_name() {
+    let docker = Docker::start();
+    docker.docker(
+        "network create --subnet 10.9.0.0/24 --gateway 10.9.0.1 \
+         --opt com.docker.network.bridge.name=br-shared shared",
     );
+    let on_it = "--network shared --ip 10.9.0.5";
+    docker.run("old", on_it);
+    let scratch = Scratch::new();
+    let (file, flows) = (scratch.path("shared.pcapng"), scratch.path("shared.flows"));
+    let running = capture(&docker, &["--bridge", "br-shared", "--proto", "icmp"])
+        .args(["--flows", &flows.display().to_string(), "--print"])
+        .write(&file)
+        .start();
+    listening_on(&running);
+    docker.exec("old", "ping -c 1 10.9.0.1");
+    running.wait_until_captured(4);
+    docker.docker("rm --force old");
+    // Its first packet is on its way before anybody can have asked for its name.
+    docker.docker(&format!(
+        "run --detach --stop-signal KILL --name new {on_it} box /bin/busybox ping 10.9.0.1"
+    ));
+    wait_until("the new container's name in the file", || {
+        running.signal(Signal::SIGUSR2);
+        names_in(&file) == 2
+    });
+    let so_far = running.counts().received;
+    running.wait_until_captured(so_far + 4);
+    let text = running.stop().stdout_text();
+    let lines_with = |what: &str| text.lines().filter(|line| line.contains(what)).count();
+    assert_eq!(lines_with("IP old > "), 2, "{text}");
+    assert_eq!(lines_with(" > old: "), 2, "{text}");
+    assert!(lines_with("IP 10.9.0.5 > ") >= 1, "{text}");
+    assert!(lines_with("IP new > ") >= 2, "{text}");
+    let told = lines_of(&flows, "flow");
+    let called = |name: &str| told.iter().filter(|it| it["client_name"] == name).count();
+    assert_eq!(
+        (told.len(), called("old"), called("new")),
+        (2, 1, 1),
+        "{told:#?}"
+    );
+}
+
+/// How many name resolution blocks a file has so far.
+fn names_in(file: &Path) -> usize {
+    let blocks = CaptureFile::read(file).blocks;
+    let of_names = blocks.iter().filter(|kind| **kind == NAME_RESOLUTION);
+    of_names.count()
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! `nodecap explain`.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::{fs, io::Write as _, os::unix::fs::MetadataExt as _, path::Path};
 
@@ -79,6 +78,7 @@ pub fn run(args: &Args) -> Result<()> {
         max_flows: args.max_flows,
         flows: most,
         events: most,
+        names: !args.numeric,
     };
     let wanted = lines.is_some();
     let findings = analyse(&mut reader, bounds, wanted, |line| match &mut lines {
@@ -99,18 +99,12 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let complaints = report::complaints(&shown, &reader);
     if !instead_of_report {
-        let name_of = |address: IpAddr| {
-            (!args.numeric)
-                .then(|| reader.name_of(address).map(str::to_owned))
-                .flatten()
-        };
         print(|out| {
             report::file(out, &shown, &reader, &findings)?;
             let style = Style {
                 details: !args.quiet,
-                name_of: &name_of,
             };
-            report::findings(out, &findings, &style)
+            report::findings(out, &findings, style)
         })?;
     }
     let (last, others) = match (reader.ending(), complaints.split_last()) {

@@ -13,7 +13,9 @@ mod timeline;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io::Read;
+use std::net::IpAddr;
 
+use crate::flow::names::Names;
 use crate::flow::record::{FlowRecord, NatRecord, Record, ResetRecord};
 use crate::flow::reset::Environment;
 use crate::flow::sighting::Sighting;
@@ -37,6 +39,8 @@ pub struct Bounds {
     pub flows: usize,
     /// Resets, and translations, kept for the report: the first.
     pub events: usize,
+    /// Whether addresses are called by the names that the file has for them.
+    pub names: bool,
 }
 
 /// What came of a file.
@@ -56,6 +60,7 @@ pub struct Findings {
     pub summary: Summary,
     timeline: Timeline,
     names: Vec<Box<str>>,
+    called: Names,
 }
 
 impl Findings {
@@ -63,6 +68,13 @@ impl Findings {
     #[must_use]
     pub fn wall(&self, time: u64) -> u64 {
         self.timeline.wall(time)
+    }
+
+    /// What the file called an address in a time of records. Print it through
+    /// [`crate::target::name::printable`].
+    #[must_use]
+    pub fn called(&self, address: IpAddr, first: u64, last: u64) -> Option<&str> {
+        self.called.during(address, first, last)
     }
 
     /// An interface's name.
@@ -130,13 +142,17 @@ pub fn analyse<R: Read, E>(
     let mut recorded = Recorded::default();
     let mut names: Vec<Box<str>> = Vec::new();
     let mut span: Option<(u64, u64)> = None;
-    let (mut now, mut next_tick) = (0, 0);
+    let (mut now, mut next_tick, mut named) = (0, 0, 0);
     let mut take =
         |tracker: &mut Tracker, timeline: &Timeline, names: &[Box<str>], recorded: &Recorded| {
             for mut record in tracker.take_records() {
                 recorded.amend(&mut record, |time| timeline.wall(time));
                 if lines {
-                    let line = record.to_json(|time| timeline.wall(time), |id| name(names, id));
+                    let line = record.to_json(
+                        |time| timeline.wall(time),
+                        |id| name(names, id),
+                        tracker.names(),
+                    );
                     if let Ok(line) = line {
                         each(&line)?;
                     }
@@ -158,6 +174,13 @@ pub fn analyse<R: Read, E>(
             });
         }
         now = timeline.at(packet.time);
+        if bounds.names {
+            let news = packet.names.get(named..).unwrap_or_default();
+            named = packet.names.len();
+            for (address, name) in news {
+                tracker.names_mut().learn(*address, name, now);
+            }
+        }
         span = match span {
             None => Some((packet.time, packet.time)),
             Some((first, last)) => Some((first.min(packet.time), last.max(packet.time))),
@@ -200,6 +223,7 @@ pub fn analyse<R: Read, E>(
         summary,
         timeline,
         names,
+        called: std::mem::take(tracker.names_mut()),
     })
 }
 

@@ -1,7 +1,6 @@
 //! The findings as text, for people.
 
 use std::io::{self, Write};
-use std::net::IpAddr;
 
 use jiff::Timestamp;
 
@@ -16,11 +15,10 @@ use crate::source::file::{Ending, Interface, Reader};
 use crate::target::name::printable;
 
 /// How the report is made.
-pub struct Style<'a> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
     /// The flows, resets and translations one by one, not their numbers alone.
     pub details: bool,
-    /// What a file calls an address.
-    pub name_of: &'a dyn Fn(IpAddr) -> Option<String>,
 }
 
 /// Writes what is known of the file itself.
@@ -107,20 +105,20 @@ pub fn complaints<R: io::Read>(shown: &str, reader: &Reader<R>) -> Vec<String> {
 /// # Errors
 ///
 /// What writing gives.
-pub fn findings(out: &mut dyn Write, findings: &Findings, style: &Style<'_>) -> io::Result<()> {
+pub fn findings(out: &mut dyn Write, findings: &Findings, style: Style) -> io::Result<()> {
     if style.details {
-        flows(out, findings, style)?;
+        flows(out, findings)?;
         for (index, reset) in findings.resets.iter().enumerate() {
             if index == 0 {
                 writeln!(out, "\nresets")?;
             }
-            write_reset(out, findings, reset, style)?;
+            write_reset(out, findings, reset)?;
         }
         for (index, nat) in findings.translations.iter().enumerate() {
             if index == 0 {
                 writeln!(out, "\ntranslations")?;
             }
-            write_nat(out, findings, nat, style)?;
+            write_nat(out, findings, nat)?;
         }
         if findings.left_out > 0 {
             let left_out = count(
@@ -135,7 +133,7 @@ pub fn findings(out: &mut dyn Write, findings: &Findings, style: &Style<'_>) -> 
     summary(out, findings)
 }
 
-fn flows(out: &mut dyn Write, findings: &Findings, style: &Style<'_>) -> io::Result<()> {
+fn flows(out: &mut dyn Write, findings: &Findings) -> io::Result<()> {
     if findings.flows.is_empty() {
         return Ok(());
     }
@@ -153,12 +151,13 @@ fn flows(out: &mut dyn Write, findings: &Findings, style: &Style<'_>) -> io::Res
         "flow", "packets", "bytes", "state", "handshake"
     )?;
     for flow in &findings.flows {
-        write_flow(out, flow, style)?;
+        write_flow(out, flow, findings)?;
     }
     Ok(())
 }
 
-fn write_flow(out: &mut dyn Write, flow: &FlowRecord, style: &Style<'_>) -> io::Result<()> {
+fn write_flow(out: &mut dyn Write, flow: &FlowRecord, findings: &Findings) -> io::Result<()> {
+    let during = During(findings, flow.first, flow.last);
     let handshake = flow.tcp.and_then(|tcp| tcp.handshake_us);
     writeln!(
         out,
@@ -169,8 +168,8 @@ fn write_flow(out: &mut dyn Write, flow: &FlowRecord, style: &Style<'_>) -> io::
         flow.state,
         handshake.map_or_else(String::new, |us| format!("{us} µs")),
         protocol(flow.protocol),
-        end(flow.client, flow.protocol, style),
-        end(flow.server, flow.protocol, style),
+        during.end(flow.client, flow.protocol),
+        during.end(flow.server, flow.protocol),
     )?;
     let Some(tcp) = flow.tcp else {
         return Ok(());
@@ -200,13 +199,9 @@ fn write_flow(out: &mut dyn Write, flow: &FlowRecord, style: &Style<'_>) -> io::
     Ok(())
 }
 
-fn write_reset(
-    out: &mut dyn Write,
-    findings: &Findings,
-    reset: &ResetRecord,
-    style: &Style<'_>,
-) -> io::Result<()> {
+fn write_reset(out: &mut dyn Write, findings: &Findings, reset: &ResetRecord) -> io::Result<()> {
     const TCP: u8 = 6;
+    let during = During(findings, reset.time, reset.time);
     let interface = printable(findings.interface(reset.origin.interface));
     let origin = match reset.origin.side {
         OriginSide::Uplink => format!("came into the node at {interface}"),
@@ -219,8 +214,8 @@ fn write_reset(
         "  {} flow {}: {} reset its connection with {} while {}: {}",
         time(findings.wall(reset.time)),
         reset.flow,
-        end(reset.from, TCP, style),
-        end(reset.to, TCP, style),
+        during.end(reset.from, TCP),
+        during.end(reset.to, TCP),
         name(reset.phase),
         reset.cause.explain(),
     )?;
@@ -239,12 +234,8 @@ fn write_reset(
     Ok(())
 }
 
-fn write_nat(
-    out: &mut dyn Write,
-    findings: &Findings,
-    nat: &NatRecord,
-    style: &Style<'_>,
-) -> io::Result<()> {
+fn write_nat(out: &mut dyn Write, findings: &Findings, nat: &NatRecord) -> io::Result<()> {
+    let during = During(findings, nat.time, nat.time);
     let place = |place: &Place| {
         let direction = match place.direction {
             Direction::In => "into",
@@ -264,8 +255,8 @@ fn write_nat(
         nat.flow,
         nat.kind.name(),
         protocol(nat.before.protocol),
-        tuple(&nat.before, style),
-        tuple(&nat.after, style),
+        during.tuple(&nat.before),
+        during.tuple(&nat.after),
         evidence.join(", "),
         if seen.is_empty() { "" } else { ": " },
         seen.join(", then "),
@@ -318,21 +309,27 @@ fn protocol(number: u8) -> String {
     }
 }
 
-fn tuple(tuple: &Tuple, style: &Style<'_>) -> String {
-    format!(
-        "{} > {}",
-        end(tuple.source, tuple.protocol, style),
-        end(tuple.destination, tuple.protocol, style)
-    )
-}
+/// The names of a time: from the one moment to the other.
+struct During<'a>(&'a Findings, u64, u64);
 
-/// An end by its name, if the file has one, and with its port, if its protocol has such a thing.
-fn end(end: Endpoint, protocol: u8, style: &Style<'_>) -> String {
-    let has_port = matches!(protocol, 1 | 6 | 17 | 58 | 132);
-    match ((style.name_of)(end.address), has_port) {
-        (Some(name), true) => format!("{}:{}", printable(&name), end.port),
-        (Some(name), false) => printable(&name).to_string(),
-        (None, true) => end.to_string(),
-        (None, false) => end.address.to_string(),
+impl During<'_> {
+    fn tuple(&self, tuple: &Tuple) -> String {
+        format!(
+            "{} > {}",
+            self.end(tuple.source, tuple.protocol),
+            self.end(tuple.destination, tuple.protocol)
+        )
+    }
+
+    /// An end by its name, if the file has one, and with its port, if its protocol has such a
+    /// thing.
+    fn end(&self, end: Endpoint, protocol: u8) -> String {
+        let has_port = matches!(protocol, 1 | 6 | 17 | 58 | 132);
+        match (self.0.called(end.address, self.1, self.2), has_port) {
+            (Some(name), true) => format!("{}:{}", printable(name), end.port),
+            (Some(name), false) => printable(name).to_string(),
+            (None, true) => end.to_string(),
+            (None, false) => end.address.to_string(),
+        }
     }
 }

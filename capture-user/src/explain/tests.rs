@@ -12,6 +12,7 @@ const BOUNDS: Bounds = Bounds {
     max_flows: 1_000,
     flows: 20,
     events: 20,
+    names: true,
 };
 const SYN: u8 = 2;
 const ACK: u8 = 16;
@@ -67,12 +68,9 @@ fn explain(bytes: &[u8], bounds: Bounds) -> (String, Vec<String>, Vec<String>) {
         Ok::<_, Infallible>(())
     });
     let mut out = Vec::new();
-    let style = Style {
-        details: true,
-        name_of: &|_| None,
-    };
+    let style = Style { details: true };
     file(&mut out, "x.pcap", &reader, &found).unwrap();
-    findings(&mut out, &found, &style).unwrap();
+    findings(&mut out, &found, style).unwrap();
     let complaints = complaints("x.pcap", &reader);
     (String::from_utf8(out).unwrap(), lines, complaints)
 }

@@ -1,11 +1,13 @@
 //! A packet's comment: one sentence for people, then ` [nodecap key=value …]` for programs.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 use super::json::{End, Protocol};
+use super::names::Names;
 use super::nat::NatKind;
 use super::record::{NatRecord, ResetRecord};
 use super::reset::{Cause, Confidence, OriginSide};
+use super::tuple::Endpoint;
 use crate::packet::Direction;
 
 /// The name of a value as the flows file has it.
@@ -16,11 +18,32 @@ fn name(value: impl serde::Serialize) -> String {
     }
 }
 
+/// An end by its name, with its address, or by its address alone.
+fn called(end: impl Display, name: Option<&str>) -> String {
+    match name {
+        Some(name) => format!("{name} ({end})"),
+        None => end.to_string(),
+    }
+}
+
+/// A key for programs, where there is a value.
+fn key(key: &str, name: Option<&str>) -> String {
+    name.map_or_else(String::new, |name| format!(" {key}={name}"))
+}
+
 /// On every sighting of a reset. `interface` and `direction` are its first sighting's.
-pub(super) fn reset(reset: &ResetRecord, interface: &str, direction: Direction) -> String {
+pub(super) fn reset(
+    reset: &ResetRecord,
+    interface: &str,
+    direction: Direction,
+    names: &Names,
+) -> String {
     let seen = match (reset.origin.side, direction) {
         (OriginSide::Uplink, _) => "first seen entering at",
-        (OriginSide::Pod, Direction::In) => "first seen coming out of the container behind",
+        (OriginSide::Pod, Direction::In) => match names.behind(reset.origin.interface) {
+            Some(name) => &format!("first seen coming out of {name} at"),
+            None => "first seen coming out of the container behind",
+        },
         (OriginSide::Pod, Direction::Out) => "first seen leaving the container at",
         (OriginSide::Local, _) => "made by this node, first seen at",
         (OriginSide::Unknown, Direction::In) => "first seen coming in at",
@@ -31,9 +54,11 @@ pub(super) fn reset(reset: &ResetRecord, interface: &str, direction: Direction) 
         Cause::Injected => "in the name of",
         _ => "by",
     };
+    let name_of = |end: Endpoint| names.at(end.address, reset.time);
+    let (from_name, to_name) = (name_of(reset.from), name_of(reset.to));
     let mut text = format!(
         "Connection reset {by} {}, {seen} {interface}: {}",
-        reset.from,
+        called(reset.from, from_name),
         reset.cause.explain()
     );
     if reset.confidence == Confidence::Heuristic && reset.cause != Cause::Unknown {
@@ -42,39 +67,43 @@ pub(super) fn reset(reset: &ResetRecord, interface: &str, direction: Direction) 
     // Writing to a string can't fail.
     let _ = write!(
         text,
-        " [nodecap reset from={} origin={} interface={interface} cause={} confidence={} flow={}]",
+        " [nodecap reset from={} origin={} interface={interface} cause={} confidence={} flow={}{}{}]",
         reset.from,
         name(reset.origin.side),
         name(reset.cause),
         name(reset.confidence),
         reset.flow,
+        key("from_name", from_name),
+        key("to_name", to_name),
     );
     text
 }
 
 /// On the packet on which a translation first shows.
-pub(super) fn nat(nat: &NatRecord) -> String {
+pub(super) fn nat(nat: &NatRecord, names: &Names) -> String {
     let protocol = nat.before.protocol;
     let end = |end| End::new(end, protocol);
+    let name_of = |end: Endpoint| names.at(end.address, nat.time);
+    let by_name = |one: Endpoint| called(end(one), name_of(one));
     let (before, after) = (&nat.before, &nat.after);
     let source = format!(
         "source {} becomes {}",
-        end(before.source),
-        end(after.source)
+        by_name(before.source),
+        by_name(after.source)
     );
     let destination = format!(
         "destination {} becomes {}",
-        end(before.destination),
-        end(after.destination)
+        by_name(before.destination),
+        by_name(after.destination)
     );
     let mut text = match nat.kind {
         NatKind::Snat => format!(
             "Translated on the way to {}: {source}",
-            end(after.destination)
+            by_name(after.destination)
         ),
         NatKind::Dnat => format!(
             "Translated on the way from {}: {destination}",
-            end(before.source)
+            by_name(before.source)
         ),
         NatKind::Both => format!("Translated at both ends: {source}, {destination}"),
     };
@@ -86,7 +115,7 @@ pub(super) fn nat(nat: &NatRecord) -> String {
     // Writing to a string can't fail.
     let _ = write!(
         text,
-        " [nodecap nat kind={} proto={} before={}>{} after={}>{} evidence={} flow={}]",
+        " [nodecap nat kind={} proto={} before={}>{} after={}>{} evidence={} flow={}{}{}]",
         nat.kind.name(),
         Protocol(protocol),
         end(before.source),
@@ -95,6 +124,8 @@ pub(super) fn nat(nat: &NatRecord) -> String {
         end(after.destination),
         evidence.join(","),
         nat.flow,
+        key("src_name", name_of(before.source)),
+        key("dst_name", name_of(after.destination)),
     );
     text
 }
@@ -128,7 +159,7 @@ mod tests {
             phase: Phase::Established,
             idle: 0,
         };
-        reset(&record, "eth0", Direction::In)
+        reset(&record, "eth0", Direction::In, &Names::default())
     }
 
     #[test]

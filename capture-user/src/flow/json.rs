@@ -6,6 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
+use super::names::Names as Called;
 use super::nat::{NatEvidence, NatKind};
 use super::record::{FlowRecord, NatRecord, PathRecord, Place, Record, ResetRecord};
 use super::reset::{Cause, Confidence, OriginSide, Phase};
@@ -34,7 +35,7 @@ impl fmt::Display for Protocol {
 
 impl Record {
     /// The line, without its end. `wall` turns a sighting's time into nanoseconds since the Unix
-    /// epoch, `name` names an interface.
+    /// epoch, `name` names an interface, and `called` knows what addresses were called.
     ///
     /// # Errors
     /// None in practice: a record has nothing that JSON can't hold.
@@ -42,10 +43,12 @@ impl Record {
         &self,
         wall: impl Fn(u64) -> u64,
         name: impl Fn(InterfaceId) -> &'n str,
+        called: &'n Called,
     ) -> serde_json::Result<String> {
         let names = Names {
             wall: &wall,
             name: &name,
+            called,
         };
         match self {
             Self::Flow(flow) => serde_json::to_string(&names.flow(flow)),
@@ -67,10 +70,11 @@ impl Record {
     }
 }
 
-/// How times and interfaces are called.
+/// How times, interfaces and addresses are called.
 struct Names<'a, 'n> {
     wall: &'a dyn Fn(u64) -> u64,
     name: &'a dyn Fn(InterfaceId) -> &'n str,
+    called: &'n Called,
 }
 
 /// A line about one event of a flow.
@@ -98,8 +102,8 @@ struct Nat<'a> {
     kind: NatKind,
     #[serde(serialize_with = "display")]
     proto: Protocol,
-    before: Ends,
-    after: Ends,
+    before: Ends<'a>,
+    after: Ends<'a>,
     seen: Vec<At<'a>>,
     evidence: &'a [NatEvidence],
 }
@@ -108,8 +112,12 @@ struct Nat<'a> {
 struct Reset<'a> {
     #[serde(serialize_with = "display")]
     from: Endpoint,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_name: Option<&'a str>,
     #[serde(serialize_with = "display")]
     to: Endpoint,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to_name: Option<&'a str>,
     origin: From<'a>,
     cause: Cause,
     confidence: Confidence,
@@ -122,6 +130,9 @@ struct Reset<'a> {
 struct From<'a> {
     side: OriginSide,
     interface: &'a str,
+    /// Who is behind it, where that is the side.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -134,8 +145,12 @@ struct Flow<'a> {
     proto: Protocol,
     #[serde(serialize_with = "display")]
     client: End,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_name: Option<&'a str>,
     #[serde(serialize_with = "display")]
     server: End,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_name: Option<&'a str>,
     first: String,
     last: String,
     state: &'static str,
@@ -165,7 +180,7 @@ struct Stop<'a> {
     #[serde(flatten)]
     at: At<'a>,
     packets: u64,
-    tuple: Ends,
+    tuple: Ends<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     after_us: Option<Quantiles>,
 }
@@ -199,11 +214,15 @@ impl<T> std::convert::From<[T; 2]> for Ways<T> {
 }
 
 #[derive(Serialize)]
-struct Ends {
+struct Ends<'a> {
     #[serde(serialize_with = "display")]
     src: End,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    src_name: Option<&'a str>,
     #[serde(serialize_with = "display")]
     dst: End,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dst_name: Option<&'a str>,
 }
 
 /// An end, with its port where its protocol has such a thing.
@@ -228,20 +247,22 @@ impl fmt::Display for End {
     }
 }
 
-impl std::convert::From<&Tuple> for Ends {
-    fn from(tuple: &Tuple) -> Self {
-        Self {
-            src: End::new(tuple.source, tuple.protocol),
-            dst: End::new(tuple.destination, tuple.protocol),
-        }
-    }
-}
-
 impl<'n> Names<'_, 'n> {
     fn time(&self, time: u64) -> String {
         Timestamp::from_nanosecond((self.wall)(time).into())
             .unwrap_or_default()
             .to_string()
+    }
+
+    /// A tuple as it was in that time.
+    fn ends(&self, tuple: &Tuple, first: u64, last: u64) -> Ends<'n> {
+        let called = |end: Endpoint| self.called.during(end.address, first, last);
+        Ends {
+            src: End::new(tuple.source, tuple.protocol),
+            src_name: called(tuple.source),
+            dst: End::new(tuple.destination, tuple.protocol),
+            dst_name: called(tuple.destination),
+        }
     }
 
     fn at(&self, place: Place) -> At<'n> {
@@ -261,8 +282,8 @@ impl<'n> Names<'_, 'n> {
         Nat {
             kind: nat.kind,
             proto: Protocol(nat.before.protocol),
-            before: (&nat.before).into(),
-            after: (&nat.after).into(),
+            before: self.ends(&nat.before, nat.time, nat.time),
+            after: self.ends(&nat.after, nat.time, nat.time),
             seen: nat.seen.iter().map(|place| self.at(*place)).collect(),
             evidence: &nat.evidence,
         }
@@ -274,10 +295,15 @@ impl<'n> Names<'_, 'n> {
     {
         Reset {
             from: reset.from,
+            from_name: self.called.at(reset.from.address, reset.time),
             to: reset.to,
+            to_name: self.called.at(reset.to.address, reset.time),
             origin: From {
                 side: reset.origin.side,
                 interface: (self.name)(reset.origin.interface),
+                name: (reset.origin.side == OriginSide::Pod)
+                    .then(|| self.called.behind(reset.origin.interface))
+                    .flatten(),
             },
             cause: reset.cause,
             confidence: reset.confidence,
@@ -287,11 +313,11 @@ impl<'n> Names<'_, 'n> {
         }
     }
 
-    fn stop(&self, stop: &PathRecord) -> Stop<'n> {
+    fn stop(&self, stop: &PathRecord, flow: &FlowRecord) -> Stop<'n> {
         Stop {
             at: self.at(stop.place),
             packets: stop.packets,
-            tuple: (&stop.tuple).into(),
+            tuple: self.ends(&stop.tuple, flow.first, flow.last),
             after_us: stop.after.map(|[p50, p99]| Quantiles {
                 p50: p50 / 1_000,
                 p99: p99 / 1_000,
@@ -303,13 +329,16 @@ impl<'n> Names<'_, 'n> {
     where
         'n: 'r,
     {
+        let called = |end: Endpoint| self.called.during(end.address, flow.first, flow.last);
         Flow {
             kind: "flow",
             schema: SCHEMA,
             id: flow.id,
             proto: Protocol(flow.protocol),
             client: End::new(flow.client, flow.protocol),
+            client_name: called(flow.client),
             server: End::new(flow.server, flow.protocol),
+            server_name: called(flow.server),
             first: self.time(flow.first),
             last: self.time(flow.last),
             state: flow.state,
@@ -323,7 +352,7 @@ impl<'n> Names<'_, 'n> {
                 keepalives: tcp.keepalives.into(),
             }),
             icmp_errors: flow.icmp_errors,
-            path: flow.path.iter().map(|stop| self.stop(stop)).collect(),
+            path: flow.path.iter().map(|stop| self.stop(stop, flow)).collect(),
             nat: flow
                 .nat
                 .iter()

@@ -1,7 +1,7 @@
 //! What the tracker tells: a flow that ended, a translation, a reset.
 //!
-//! Times are those of the sightings; whoever writes a record brings the wall clock and the
-//! interfaces' names: [`Record::to_json`].
+//! Times are those of the sightings; whoever writes a record brings the wall clock, the
+//! interfaces' names and what addresses were called: [`Record::to_json`].
 
 use super::nat::{NatEvidence, NatKind};
 use super::reset::{Cause, Confidence, Origin, Phase};

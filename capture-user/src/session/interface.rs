@@ -23,6 +23,8 @@ pub(super) struct Interface {
     pub(super) role: Role,
     /// What addresses are called that were learned with it.
     pub(super) names: Vec<Name>,
+    /// Who is behind it, by name.
+    pub(super) who: Option<String>,
 }
 
 impl Interface {
@@ -56,6 +58,7 @@ impl Interface {
             mac: link.mac.map(|mac| mac.0),
             role,
             names: Vec::new(),
+            who: behind.and_then(|behind| behind.inhabitant.name()),
         }
     }
 

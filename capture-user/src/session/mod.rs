@@ -64,7 +64,7 @@ use self::interface::Interface;
 use self::ledger::Account;
 use self::limits::Limit;
 use self::mover::{Command, Event, Final, Moved};
-use self::naming::Naming;
+use self::naming::{Naming, News};
 use self::outside::Outside;
 use self::plan::Plan;
 use self::progress::Progress;
@@ -238,9 +238,7 @@ impl Session {
                     }
                 },
                 () = self.undecided.wait() => self.decide().await,
-                names = self.naming.next(self.completeness.links()) => {
-                    self.command(Command::Names(names));
-                }
+                news = self.naming.next(self.completeness.links()) => self.tell_names(news),
                 _ = tick.tick(), if ticking => self.tick(),
                 question = next_question(self.questions.as_mut()) => self.answer(question),
                 _ = feeding.tick() => self.feed(),
@@ -270,9 +268,14 @@ impl Session {
     /// Finds out whose an interface is that has appeared, before it is decided upon.
     async fn look_into(&mut self, event: &LinkEvent) {
         match event {
-            LinkEvent::Removed { index, .. } => self.undecided.forget(*index),
+            LinkEvent::Removed { index, .. } => {
+                self.undecided.forget(*index);
+                let news = self.naming.hear_gone(*index, Instant::now());
+                self.tell_names(news);
+            }
             LinkEvent::Appeared(link) | LinkEvent::Changed(link) => {
-                self.naming.hear(link, Instant::now());
+                let news = self.naming.hear(link, Instant::now());
+                self.tell_names(news);
                 if self.attached.is_on(link.index) {
                     return;
                 }
@@ -295,6 +298,12 @@ impl Session {
                 self.join(&link).await;
                 self.review_completeness();
             }
+        }
+    }
+
+    fn tell_names(&self, news: News) {
+        if !news.is_empty() {
+            self.command(Command::Names(news));
         }
     }
 
@@ -404,15 +413,15 @@ impl Session {
     }
 
     /// An interface with what is behind it, if that is found out soon enough: packets pass by.
-    async fn describe(&self, link: &Link, role: Role) -> Interface {
-        let known = match self.plan.wants_names() {
+    async fn describe(&mut self, link: &Link, role: Role) -> Interface {
+        let known = match self.plan.wants_inhabitants() {
             true => timeout(HASTE, Inhabitants::look(std::slice::from_ref(link))).await,
             false => Ok(Inhabitants::default()),
         };
         let known = known.unwrap_or_default();
         Interface {
-            names: known.names(),
-            ..Interface::new(link, role, known.behind(link))
+            names: self.naming.admit(&known),
+            ..start::interface(&self.plan, link, role, &known)
         }
     }
 

@@ -1,10 +1,11 @@
 //! What addresses are called, kept current while containers come and go.
 //!
-//! An interface is often there before the container behind it has its address, or even a process,
-//! and nothing tells of those. So for a while after anything happened to an interface that leads
-//! into another namespace, those are looked at again.
+//! An interface is often there before the container behind it has its address, or even a process.
+//! So for a while after anything happened to an interface that leads into another namespace, or to
+//! an address there, those are looked at again. A name is given up at once when anything happens
+//! to its address or to the interface that leads there: a wrong one is worse than none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::sink::pcapng::Name;
+use crate::target::addresses::{AddressWatch, Heard};
 use crate::target::inhabitants::Inhabitants;
 use crate::target::links::Link;
 
@@ -23,126 +25,294 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
 /// How long after the last event there are looks.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What has changed. What is forgotten comes first: an address may be in both.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct News {
+    /// Addresses of which nothing is known any more.
+    pub(super) forgotten: Vec<IpAddr>,
+    /// Addresses that are called so now.
+    pub(super) learned: Vec<Name>,
+    /// Who is behind interfaces, by their indices.
+    pub(super) behind: Vec<(u32, Option<String>)>,
+}
+
+impl News {
+    /// Whether nothing has changed.
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// An address' name, and the number of the namespace that it is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Known {
+    name: String,
+    netns: i32,
+}
+
 /// The names that are known, and when to look for more.
 pub(super) struct Naming {
     wanted: bool,
-    known: BTreeMap<IpAddr, String>,
+    watch: Option<AddressWatch>,
+    known: BTreeMap<IpAddr, Known>,
+    /// Into which namespace each interface leads.
+    leads: BTreeMap<u32, i32>,
+    behind: BTreeMap<u32, String>,
     next: Option<Instant>,
     until: Instant,
     looking: Option<JoinHandle<Inhabitants>>,
+    /// What happened while that goes on: of these it knows less than is known here.
+    meanwhile: Meanwhile,
+}
+
+/// What happened during a look.
+#[derive(Default)]
+struct Meanwhile {
+    addresses: BTreeSet<IpAddr>,
+    namespaces: BTreeSet<i32>,
+    too_much: bool,
 }
 
 impl Naming {
     /// With what is known from the start; nothing is ever looked for unless names are `wanted`.
-    pub(super) fn new(wanted: bool, known: &[Name]) -> Self {
-        Self {
+    /// `watch` had better been there before what was `found` was looked for; it is none where
+    /// listening to addresses isn't allowed.
+    pub(super) fn new(
+        wanted: bool,
+        watch: Option<AddressWatch>,
+        links: &[Link],
+        found: &Inhabitants,
+    ) -> Self {
+        let mut naming = Self {
             wanted,
-            known: known.iter().cloned().collect(),
+            watch,
+            known: BTreeMap::new(),
+            leads: BTreeMap::new(),
+            behind: BTreeMap::new(),
             next: None,
             until: Instant::now(),
             looking: None,
+            meanwhile: Meanwhile::default(),
+        };
+        for link in links {
+            naming.lead(link);
         }
+        if wanted {
+            // Who is told of them gets them with the interfaces.
+            drop(naming.compare(found));
+        }
+        naming
+    }
+
+    /// The names that are known, in the order of the addresses.
+    pub(super) fn all(&self) -> Vec<Name> {
+        let names = self.known.iter();
+        names
+            .map(|(address, known)| (*address, known.name.clone()))
+            .collect()
     }
 
     /// Takes in that something has happened to a link.
-    pub(super) fn hear(&mut self, link: &Link, now: Instant) {
+    pub(super) fn hear(&mut self, link: &Link, now: Instant) -> News {
+        let before = self.leads.get(&link.index).copied();
+        self.lead(link);
         if self.wanted && link.peer.is_some() {
-            self.until = now + PATIENCE;
-            self.next.get_or_insert(now + SOON);
+            self.look_soon(now);
+        }
+        match before {
+            Some(netns) if self.leads.get(&link.index) != Some(&netns) => {
+                self.leads_no_more(link.index, netns)
+            }
+            _ => News::default(),
         }
     }
 
-    /// Waits until there are names that weren't known before, and returns those. Nothing is lost
-    /// when the future is dropped before it is ready.
-    pub(super) async fn next(&mut self, links: &[Link]) -> Vec<Name> {
+    /// Takes in that a link is gone.
+    pub(super) fn hear_gone(&mut self, index: u32, now: Instant) -> News {
+        let Some(netns) = self.leads.remove(&index) else {
+            return News::default();
+        };
+        if self.wanted {
+            self.look_soon(now);
+        }
+        self.leads_no_more(index, netns)
+    }
+
+    /// The names that were found with one more interface, as far as they can be believed; they are
+    /// taken as known.
+    pub(super) fn admit(&mut self, found: &Inhabitants) -> Vec<Name> {
+        let mut admitted = Vec::new();
+        if !self.wanted {
+            return admitted;
+        }
+        for (address, name, netns) in found.names() {
+            let known = Known { name, netns };
+            // Somebody else has it: the next look decides.
+            if self.known.get(&address).is_none_or(|had| *had == known) {
+                admitted.push((address, known.name.clone()));
+                self.known.insert(address, known);
+            }
+        }
+        admitted
+    }
+
+    /// Waits until names have changed, and returns what. Nothing is lost when the future is
+    /// dropped before it is ready.
+    pub(super) async fn next(&mut self, links: &[Link]) -> News {
         loop {
-            if self.looking.is_none() {
-                match self.next {
-                    Some(next) => sleep_until(next).await,
-                    None => pending().await,
-                }
+            if self.looking.is_none() && self.next.is_some_and(|next| next <= Instant::now()) {
                 let links = links.to_vec();
                 let look = async move { Inhabitants::look(&links).await };
+                self.meanwhile = Meanwhile::default();
                 self.looking = Some(tokio::spawn(look));
             }
-            let Some(looking) = &mut self.looking else {
-                continue;
-            };
-            let found = looking.await;
-            self.looking = None;
-            let now = Instant::now();
-            self.next = (now < self.until).then_some(now + BETWEEN_LOOKS);
-            // A look that failed found nothing.
-            let news = self.learn(found.map(|found| found.names()).unwrap_or_default());
-            if !news.is_empty() {
-                return news;
+            tokio::select! {
+                heard = heard(&mut self.watch) => {
+                    let news = self.hear_addresses(heard, Instant::now());
+                    if !news.is_empty() {
+                        return news;
+                    }
+                }
+                found = ready(&mut self.looking) => {
+                    self.looking = None;
+                    let now = Instant::now();
+                    self.next = (now < self.until).then_some(now + BETWEEN_LOOKS);
+                    // A look that failed found nothing.
+                    let news = found.map(|found| self.compare(&found)).unwrap_or_default();
+                    if !news.is_empty() {
+                        return news;
+                    }
+                }
+                () = time(self.next), if self.looking.is_none() => {}
             }
         }
     }
 
-    /// Those of the names that are new.
-    fn learn(&mut self, names: Vec<Name>) -> Vec<Name> {
-        names
-            .into_iter()
-            .filter(|(address, name)| {
-                self.known.insert(*address, name.clone()).as_ref() != Some(name)
-            })
-            .collect()
+    fn look_soon(&mut self, now: Instant) {
+        self.until = now + PATIENCE;
+        let soon = now + SOON;
+        self.next = Some(self.next.map_or(soon, |next| next.min(soon)));
+    }
+
+    fn lead(&mut self, link: &Link) {
+        match link.peer.and_then(|peer| peer.netns_id) {
+            Some(netns) => self.leads.insert(link.index, netns),
+            None => self.leads.remove(&link.index),
+        };
+    }
+
+    /// A link leads elsewhere, or nowhere. The number of its namespace may stand for another one
+    /// soon.
+    fn leads_no_more(&mut self, index: u32, netns: i32) -> News {
+        let mut news = News::default();
+        if self.behind.remove(&index).is_some() {
+            news.behind.push((index, None));
+        }
+        self.meanwhile.namespaces.insert(netns);
+        if !self.leads.values().any(|other| *other == netns) {
+            self.known.retain(|address, known| {
+                let stays = known.netns != netns;
+                if !stays {
+                    news.forgotten.push(*address);
+                }
+                stays
+            });
+        }
+        news
+    }
+
+    fn hear_addresses(&mut self, heard: Option<Heard>, now: Instant) -> News {
+        let mut news = News::default();
+        match heard {
+            // It is heard no more: links are, and the looks that follow them.
+            None => self.watch = None,
+            Some(Heard::Of(addresses)) => {
+                for address in addresses {
+                    if self.known.remove(&address).is_some() {
+                        news.forgotten.push(address);
+                    }
+                    self.meanwhile.addresses.insert(address);
+                }
+                self.look_soon(now);
+            }
+            Some(Heard::TooMuch) => {
+                self.meanwhile.too_much = true;
+                news.forgotten.extend(self.known.keys());
+                self.known.clear();
+                self.look_soon(now);
+            }
+        }
+        news
+    }
+
+    /// Takes what a look found.
+    fn compare(&mut self, found: &Inhabitants) -> News {
+        let meanwhile = std::mem::take(&mut self.meanwhile);
+        let mut news = News::default();
+        if meanwhile.too_much {
+            return news;
+        }
+        let mut present = BTreeSet::new();
+        for (address, name, netns) in found.names() {
+            if meanwhile.addresses.contains(&address) || meanwhile.namespaces.contains(&netns) {
+                continue;
+            }
+            present.insert(address);
+            let known = Known { name, netns };
+            let before = self.known.insert(address, known.clone());
+            if before.as_ref().map(|before| &before.name) != Some(&known.name) {
+                news.learned.push((address, known.name));
+            }
+        }
+        // Where engines didn't answer, a name that isn't there says nothing.
+        if found.missing.is_none() {
+            self.known.retain(|address, _| {
+                let stays = present.contains(address);
+                if !stays {
+                    news.forgotten.push(*address);
+                }
+                stays
+            });
+        }
+        for (index, netns) in &self.leads {
+            let name = found.name_of(*netns);
+            if meanwhile.namespaces.contains(netns) || (name.is_none() && found.missing.is_some()) {
+                continue;
+            }
+            let before = match &name {
+                Some(name) => self.behind.insert(*index, name.clone()),
+                None => self.behind.remove(index),
+            };
+            if before != name {
+                news.behind.push((*index, name));
+            }
+        }
+        news
+    }
+}
+
+/// What is heard of addresses; `None` if nothing is any more.
+async fn heard(watch: &mut Option<AddressWatch>) -> Option<Heard> {
+    match watch {
+        Some(watch) => watch.next().await.ok(),
+        None => pending().await,
+    }
+}
+
+async fn ready(looking: &mut Option<JoinHandle<Inhabitants>>) -> Option<Inhabitants> {
+    match looking {
+        Some(looking) => looking.await.ok(),
+        None => pending().await,
+    }
+}
+
+async fn time(next: Option<Instant>) {
+    match next {
+        Some(next) => sleep_until(next).await,
+        None => pending().await,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::target::links::{Peer, example};
-
-    fn names(names: &[(&str, &str)]) -> Vec<Name> {
-        names
-            .iter()
-            .map(|(address, name)| (address.parse().expect("an address"), (*name).to_owned()))
-            .collect()
-    }
-
-    #[test]
-    fn only_what_is_new_or_has_changed_is_news() {
-        let mut naming = Naming::new(true, &names(&[("192.0.2.1", "web")]));
-        let all = names(&[("192.0.2.1", "web"), ("192.0.2.2", "db")]);
-        assert_eq!(naming.learn(all.clone()), all[1..]);
-        assert!(naming.learn(all).is_empty());
-        let changed = names(&[("192.0.2.1", "web-2")]);
-        assert_eq!(naming.learn(changed.clone()), changed);
-    }
-
-    #[test]
-    fn links_that_lead_somewhere_are_looked_behind_soon_and_once_for_many_events() {
-        let mut naming = Naming::new(true, &[]);
-        let now = Instant::now();
-        naming.hear(&example(1, "lone"), now);
-        assert_eq!(naming.next, None);
-        let leading = Link {
-            peer: Some(Peer {
-                index: 2,
-                netns_id: Some(0),
-            }),
-            ..example(1, "veth1")
-        };
-        naming.hear(&leading, now);
-        naming.hear(&leading, now + SOON / 2);
-        assert_eq!(naming.next, Some(now + SOON));
-        assert_eq!(naming.until, now + SOON / 2 + PATIENCE);
-    }
-
-    #[test]
-    fn nobody_looks_where_names_are_not_wanted() {
-        let mut naming = Naming::new(false, &[]);
-        let leading = Link {
-            peer: Some(Peer {
-                index: 2,
-                netns_id: Some(0),
-            }),
-            ..example(1, "veth1")
-        };
-        naming.hear(&leading, Instant::now());
-        assert_eq!(naming.next, None);
-    }
-}
+#[path = "naming_tests.rs"]
+mod tests;

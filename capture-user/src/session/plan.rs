@@ -91,10 +91,17 @@ pub struct Rotate {
 }
 
 impl Plan {
-    /// Whether anything is put out in which containers and pods can be named.
+    /// Whether containers and pods are called by their names.
     #[must_use]
     pub fn wants_names(&self) -> bool {
-        self.print || self.write.is_some()
+        self.names && (self.print || self.write.is_some() || self.flows.is_some())
+    }
+
+    /// Whether it matters who is behind an interface: the file says so also where addresses are
+    /// told as numbers.
+    #[must_use]
+    pub fn wants_inhabitants(&self) -> bool {
+        self.wants_names() || self.write.is_some()
     }
 }
 

@@ -49,6 +49,7 @@ use crate::sink::lines::Lines;
 use crate::sink::output::{Opened, Packing, Spool};
 use crate::sink::pcapng::{Frames, LinkType, PcapngFile};
 use crate::sink::text::{self, Printer};
+use crate::target::addresses::AddressWatch;
 use crate::target::inhabitants::Inhabitants;
 use crate::target::links::{Framing, Link};
 use crate::target::name::printable;
@@ -91,17 +92,23 @@ pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
         frames,
         filter: plan.filter.describe(),
     };
+    // Before they are looked for, so that nothing is missed that changes meanwhile.
+    let addresses = plan.wants_names().then(|| AddressWatch::start().ok());
     let inhabitants = inhabitants(&plan, &links).await;
     let mut interfaces: Vec<_> = selection
         .links
         .iter()
-        .map(|link| Interface::new(link, role(link), inhabitants.behind(link)))
+        .map(|link| interface(&plan, link, role(link), &inhabitants))
         .collect();
-    let names = inhabitants.names();
-    let naming = Naming::new(plan.wants_names(), &names);
+    let naming = Naming::new(
+        plan.wants_names(),
+        addresses.flatten(),
+        &links,
+        &inhabitants,
+    );
     // All of them: packets of a container cross the uplink too.
     if let Some(first) = interfaces.first_mut() {
-        first.names = names;
+        first.names = naming.all();
     }
     notes.extend(inhabitants.missing);
     refuse_too_small_a_size(&plan, &common, &interfaces)?;
@@ -286,10 +293,19 @@ fn serve(listener: TcpListener, notes: &mut Vec<String>) -> async_mpsc::Receiver
 
 /// Who is behind the links, as far as anybody is told.
 async fn inhabitants(plan: &Plan, links: &[Link]) -> Inhabitants {
-    if plan.wants_names() {
+    if plan.wants_inhabitants() {
         Inhabitants::look(links).await
     } else {
         Inhabitants::default()
+    }
+}
+
+/// An interface with what is behind it.
+pub(super) fn interface(plan: &Plan, link: &Link, role: Role, found: &Inhabitants) -> Interface {
+    let described = Interface::new(link, role, found.behind(link));
+    Interface {
+        who: described.who.filter(|_| plan.wants_names()),
+        ..described
     }
 }
 

@@ -1,6 +1,8 @@
 //! The flow core as the mover drives it: records become sightings, the kernel's events become
 //! evidence, and what comes of them goes to the flows file.
 
+use std::net::IpAddr;
+
 use capture_common::record::{RecordFlags, RecordHeader};
 
 use super::clock::Clock;
@@ -13,6 +15,7 @@ use crate::kernel::Events;
 use crate::packet::InterfaceId;
 use crate::sink::flows::FlowsFile;
 use crate::sink::output::OutputError;
+use crate::sink::pcapng::Name;
 
 /// How long a packet is held back for what may still be learned of it: its next sightings and the
 /// kernel's word on it. Nanoseconds. Between hooks packets take some 20 µs, a flow's first one
@@ -46,6 +49,25 @@ impl Tracking {
         let names = &mut self.tracker.environment_mut().interfaces;
         names.push(interface.name.to_string());
         self.tracker.add_interface(interface);
+    }
+
+    /// From then on the addresses are called so.
+    pub(super) fn name(&mut self, names: &[Name], since: u64) {
+        for (address, name) in names {
+            self.tracker.names_mut().learn(*address, name, since);
+        }
+    }
+
+    /// From then on nothing is known of the addresses.
+    pub(super) fn forget_names(&mut self, addresses: &[IpAddr], since: u64) {
+        for address in addresses {
+            self.tracker.names_mut().forget(*address, since);
+        }
+    }
+
+    /// Who is behind an interface.
+    pub(super) fn is_behind(&mut self, interface: InterfaceId, name: Option<&str>) {
+        self.tracker.names_mut().is_behind(interface, name);
     }
 
     /// From when on everything is seen. From a packet that wasn't seen before then, nothing
@@ -171,6 +193,7 @@ impl Tracking {
             let json = record.to_json(
                 |stamp| clock.at(stamp),
                 |interface| self.tracker.interface_name(interface),
+                self.tracker.names(),
             );
             match json {
                 Ok(json) => flows.line(&json)?,

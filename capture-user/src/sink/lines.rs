@@ -75,6 +75,11 @@ impl Lines {
         self.printer.learn(names);
     }
 
+    /// Nothing is known of these addresses any more.
+    pub fn forget(&mut self, addresses: &[IpAddr]) {
+        self.printer.forget(addresses);
+    }
+
     /// Makes a packet's text, with what is known of it under it, so that its length is known.
     /// [`Lines::append`] takes it.
     pub fn prepare(&mut self, packet: &Packet<'_>, interface: &str, known: Option<&Annotations>) {

@@ -6,10 +6,12 @@
 //! - [`netns`]: which links lead into which other namespace; [`entering`]: going into one
 //! - [`process`]: whose a process is; [`runtime`]: the names that container engines gave
 //! - [`inhabitants`]: who lives in the namespaces that the links lead into
-//! - [`watch`]: what happens to the links while a capture runs
+//! - [`watch`]: what happens to the links while a capture runs; [`addresses`]: what happens to
+//!   addresses, in other namespaces too
 //! - [`glob`]: shell patterns over interface names
 //! - [`name`]: interface names as text, and safe to print
 
+pub mod addresses;
 pub mod entering;
 pub mod glob;
 pub mod inhabitants;

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::evidence::{Change, Drop, Evidence, Fact, KernelReset, Mapping};
+use super::super::names::Names;
 use super::super::sighting::Sighting;
 use super::super::tracker::{Annotations, Config};
 use super::super::tuple::Tuple;
@@ -197,7 +198,7 @@ proptest! {
         node.tracker.finish(node.now);
         told.extend(node.tracker.take_records());
         for record in &told {
-            prop_assert!(record.to_json(|time| time, |_| "x").is_ok());
+            prop_assert!(record.to_json(|time| time, |_| "x", &Names::default()).is_ok());
         }
         let told = Told::from(told);
         let summary = node.tracker.summary();

@@ -27,6 +27,7 @@ use super::comment;
 use super::evidence::{Change, Evidence, Fact};
 use super::live::{FlowRef, NO_NAT, Ring};
 use super::mappings::{self, Mappings};
+use super::names::Names;
 use super::pending::Pending;
 use super::recent::Recent;
 use super::record::Record;
@@ -156,6 +157,7 @@ pub struct Tracker {
     /// Translations to be told of: since when, whose.
     untold: VecDeque<(u64, FlowRef)>,
     records: Vec<Record>,
+    names: Names,
     summary: Summary,
     /// Flows that turned out to be part of another.
     merged: u64,
@@ -181,6 +183,7 @@ impl Tracker {
             pending: VecDeque::new(),
             untold: VecDeque::new(),
             records: Vec::new(),
+            names: Names::default(),
             summary: Summary::default(),
             merged: 0,
             now: 0,
@@ -218,6 +221,17 @@ impl Tracker {
         self.interfaces
             .get(interface as usize)
             .map_or("?", |interface| &interface.name)
+    }
+
+    /// What addresses are called.
+    #[must_use]
+    pub const fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// What addresses are called, to be told more of.
+    pub const fn names_mut(&mut self) -> &mut Names {
+        &mut self.names
     }
 
     fn role(&self, interface: InterfaceId) -> Role {
@@ -299,7 +313,9 @@ impl Tracker {
         };
         if let Some(nat) = flow.nats().get(index) {
             let record = Self::nat_record(flow.id, nat);
-            annotations.comments.push(comment::nat(&record));
+            annotations
+                .comments
+                .push(comment::nat(&record, &self.names));
         }
     }
 

@@ -137,6 +137,7 @@ impl Tracker {
             &record,
             self.interface_name(record.origin.interface),
             first.unwrap_or(Direction::In),
+            &self.names,
         );
         if let Some(pending) = self.pending.get_mut(index) {
             pending.comment = text;

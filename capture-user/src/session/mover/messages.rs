@@ -8,8 +8,8 @@ use crate::flow::summary::Summary;
 use crate::session::clock;
 use crate::session::interface::Interface;
 use crate::session::ledger::Account;
+use crate::session::naming::News;
 use crate::session::stop::StopReason;
-use crate::sink::pcapng::Name;
 
 /// What the session tells the mover.
 pub(in crate::session) enum Command {
@@ -22,8 +22,8 @@ pub(in crate::session) enum Command {
         /// When that was heard: no packet of it is stamped later.
         stamp: u64,
     },
-    /// Addresses are called so from now on.
-    Names(Vec<Name>),
+    /// What addresses are called from now on.
+    Names(News),
     /// Something was learned of the node's translations.
     Learn(Evidence),
     /// Since when everything that comes into the namespace is seen; `None`: it isn't.

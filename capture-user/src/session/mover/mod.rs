@@ -29,12 +29,12 @@ use crate::session::clock::{self, Clock, Offset};
 use crate::session::frame::{Assembler, Link};
 use crate::session::interface::Interface;
 use crate::session::limits::Gate;
+use crate::session::naming::News;
 use crate::session::order::{Horizon, Order, Waiting};
 use crate::session::outputs::Outputs;
 use crate::session::progress::{Progress, Written};
 use crate::session::stop::StopReason;
 use crate::session::tracking::Tracking;
-use crate::sink::pcapng::Name;
 
 /// How long packets wait at the most before the ring is looked at, unless enough of them wait
 /// for the kernel side to wake us.
@@ -137,7 +137,8 @@ impl Mover {
             last: None,
         };
         for interface in parts.interfaces {
-            mover.remember(interface);
+            // What is known at the start was so before the first packet.
+            mover.remember(interface, 0);
         }
         mover
     }
@@ -188,7 +189,7 @@ impl Mover {
                     self.outputs.forget_interface(index);
                 }
                 Ok(Command::Rotate) => self.outputs.rotate_at(clock::monotonic()),
-                Ok(Command::Names(names)) => self.name(&names),
+                Ok(Command::Names(news)) => self.name(&news),
                 Ok(Command::Learn(evidence)) => {
                     if let Some(tracking) = &mut self.tracking {
                         tracking.learn(evidence);
@@ -240,11 +241,13 @@ impl Mover {
         }
     }
 
-    fn remember(&mut self, interface: Interface) -> InterfaceId {
+    fn remember(&mut self, interface: Interface, since: u64) -> InterfaceId {
         let id = InterfaceId::try_from(self.interfaces.len()).unwrap_or(InterfaceId::MAX);
         self.ids.insert(interface.index, id);
         if let Some(tracking) = &mut self.tracking {
             tracking.add_interface(interface.tracked());
+            tracking.name(&interface.names, since);
+            tracking.is_behind(id, interface.who.as_deref());
         }
         self.interfaces.push(Seen {
             interface,
@@ -265,13 +268,25 @@ impl Mover {
         {
             self.refuse(refusal);
         }
-        self.remember(interface);
+        self.remember(interface, clock::monotonic());
     }
 
     /// Calls addresses so from now on.
-    fn name(&mut self, names: &[Name]) {
+    fn name(&mut self, news: &News) {
+        if let Some(tracking) = &mut self.tracking {
+            let now = clock::monotonic();
+            tracking.forget_names(&news.forgotten, now);
+            tracking.name(&news.learned, now);
+            for (index, name) in &news.behind {
+                if let Some(id) = self.ids.get(*index, now) {
+                    tracking.is_behind(id, name.as_deref());
+                }
+            }
+        }
+        self.outputs.forget_names(&news.forgotten);
         if self.ended.is_none()
-            && let Err(refusal) = self.outputs.name(names, &self.gate)
+            && !news.learned.is_empty()
+            && let Err(refusal) = self.outputs.name(&news.learned, &self.gate)
         {
             self.refuse(refusal);
         }

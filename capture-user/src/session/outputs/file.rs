@@ -1,5 +1,6 @@
 //! The capture file, or one after the other: each complete by itself, the limits kept over all.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::Refusal;
@@ -266,6 +267,15 @@ impl CaptureFile {
         let composer = &mut self.composer;
         self.spool.append(|out| composer.names(names, out));
         Ok(())
+    }
+
+    /// The files to come don't call these addresses any more as they were called.
+    pub(super) fn forget_names(&mut self, addresses: &[IpAddr]) {
+        let stays = |(address, _): &Name| !addresses.contains(address);
+        self.names.retain(stays);
+        for member in &mut self.members {
+            member.interface.names.retain(stays);
+        }
     }
 
     pub(super) fn forget_interface(&mut self, index: u32) {

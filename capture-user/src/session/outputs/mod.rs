@@ -5,6 +5,8 @@
 
 pub(super) mod file;
 
+use std::net::IpAddr;
+
 use super::interface::Interface;
 use super::ledger::Account;
 use super::limits::{Gate, Limit};
@@ -105,6 +107,16 @@ impl Outputs {
         match &mut self.file {
             Some(file) => file.name(names, gate),
             None => Ok(()),
+        }
+    }
+
+    /// Nothing is known of these addresses any more.
+    pub(super) fn forget_names(&mut self, addresses: &[IpAddr]) {
+        if let Some(lines) = &mut self.lines {
+            lines.forget(addresses);
+        }
+        if let Some(file) = &mut self.file {
+            file.forget_names(addresses);
         }
     }
 

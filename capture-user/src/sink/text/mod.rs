@@ -138,6 +138,13 @@ impl Printer {
         }
     }
 
+    /// Calls these addresses by their numbers, whatever was learned of them.
+    pub fn forget(&mut self, addresses: &[IpAddr]) {
+        for address in addresses {
+            self.names.forget(*address);
+        }
+    }
+
     /// Appends the packet's line, with its newline, to `out`. If packets were lost before it, a
     /// line that says so comes first.
     pub fn line(&mut self, packet: &Packet<'_>, interface_name: &str, out: &mut Vec<u8>) {

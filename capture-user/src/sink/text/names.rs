@@ -84,6 +84,11 @@ impl Names {
         }
     }
 
+    /// Knows nothing of the address any more.
+    pub(super) fn forget(&mut self, address: IpAddr) {
+        self.addresses.remove(&address);
+    }
+
     /// Whether `-n` was given.
     pub(super) fn is_numeric(&self) -> bool {
         self.numeric

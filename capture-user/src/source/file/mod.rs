@@ -110,6 +110,8 @@ pub struct Packet<'a> {
     pub gso: Option<Gso>,
     /// The interfaces known so far, this packet's among them.
     pub interfaces: &'a [Interface],
+    /// The names that the file gave to addresses so far, in its order: the last one holds.
+    pub names: &'a [(std::net::IpAddr, String)],
     options: Options<'a>,
 }
 
@@ -349,6 +351,7 @@ impl<R: Read> Reader<R> {
                 .saturating_sub(u32::try_from(stripped.taken_off).unwrap_or(u32::MAX)),
             gso: found.gso,
             interfaces: &self.file.interfaces,
+            names: &self.file.names,
             options,
         })
     }
@@ -373,12 +376,6 @@ impl<R: Read> Reader<R> {
     #[must_use]
     pub fn application(&self) -> Option<&str> {
         self.file.application.as_deref()
-    }
-
-    /// The name that the file has for an address. Print it likewise.
-    #[must_use]
-    pub fn name_of(&self, address: std::net::IpAddr) -> Option<&str> {
-        self.file.names.get(&address).map(String::as_str)
     }
 
     /// How many packets were skipped because nothing is known of their link type.

@@ -1,6 +1,5 @@
 //! The names that a file has for addresses: name resolution blocks (draft, section 4.5).
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::order::Order;
@@ -10,15 +9,19 @@ const IPV4: u16 = 1;
 const IPV6: u16 = 2;
 /// The most names that are kept.
 const NAMES_MAX: usize = 1 << 16;
+/// How far back in a block an address' first name is looked for: they stand together.
+const SEARCHED: usize = 16;
 /// The longest name that is kept, in bytes.
 const NAME_MAX: usize = 255;
 
-/// Names by address; the first that the file gives.
-pub(super) type Names = HashMap<IpAddr, String, foldhash::fast::RandomState>;
+/// Addresses with their names, in the order of the file. The last one holds: what a file says
+/// later is about the packets that come later. Of several names in one block it is the first.
+pub(super) type Names = Vec<(IpAddr, String)>;
 
 /// Reads a block's records: type, length, an address, names that each end with a zero; padded to
 /// 32 bits. What is malformed ends it.
 pub(super) fn read(mut records: &[u8], order: Order, names: &mut Names) {
+    let before = names.len();
     while let (Some(kind), Some(len)) = (order.u16(records, 0), order.u16(records, 2)) {
         let len = usize::from(len);
         if kind == END {
@@ -32,8 +35,9 @@ pub(super) fn read(mut records: &[u8], order: Order, names: &mut Names) {
         {
             let name = text.split(|byte| *byte == 0).next().unwrap_or_default();
             let name = String::from_utf8_lossy(&name[..name.len().min(NAME_MAX)]);
-            if !name.is_empty() {
-                names.entry(address).or_insert_with(|| name.into_owned());
+            let known = names.iter().skip(before).rev().take(SEARCHED);
+            if !name.is_empty() && known.into_iter().all(|(other, _)| *other != address) {
+                names.push((address, name.into_owned()));
             }
         }
         records = records
@@ -72,10 +76,15 @@ mod tests {
                         \0\0\0\0\x01\0\x08\0\xc0\0\x02\x0aend\0";
         let mut names = Names::default();
         read(records, Order::Little, &mut names);
-        let name = |address: &str| names.get(&address.parse().unwrap()).map(String::as_str);
+        let name = |address: &str| {
+            let address: IpAddr = address.parse().unwrap();
+            let named = names.iter().find(|(known, _)| *known == address);
+            named.map(|(_, name)| name.as_str())
+        };
         assert_eq!(name("192.0.2.9"), Some("web"));
         assert_eq!(name("2001:db8::1"), Some("v6"));
         assert_eq!(name("192.0.2.10"), None);
+        assert_eq!(names.len(), 2);
     }
 
     proptest! {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 
-use super::{Container, Inhabitant, Inhabitants, Process};
-use crate::target::links::Link;
+use super::{Container, DOCKERS_NAMESPACES, INGRESS, Inhabitant, Inhabitants, Process};
+use crate::target::links::{Link, own_addresses};
 use crate::target::netns::{Ids, links_of};
 use crate::target::process::cgroup::Engine;
 use crate::target::process::{Seen, scan};
@@ -32,6 +32,7 @@ impl Inhabitants {
     }
 
     async fn fill(&mut self, wanted: BTreeSet<i32>) -> io::Result<()> {
+        self.own = own_addresses().await?.into_iter().collect();
         let mut ids = Ids::open()?;
         let mut living: BTreeMap<i32, Vec<Seen>> = BTreeMap::new();
         for seen in scan() {
@@ -67,9 +68,10 @@ impl Inhabitants {
             }
             self.by_netns.insert(netns, inhabitant);
         }
-        for (netns, name) in named(&mut ids).await {
+        for (netns, name, folder) in named(&mut ids).await {
             if wanted.contains(&netns) {
                 let inhabitant = self.by_netns.entry(netns).or_default();
+                inhabitant.ingress |= folder == DOCKERS_NAMESPACES && name == INGRESS;
                 inhabitant.netns.push(name);
             }
         }
@@ -82,15 +84,16 @@ impl Inhabitants {
     }
 }
 
-/// The namespaces with names, by their numbers.
-async fn named(ids: &mut Ids) -> Vec<(i32, String)> {
+/// The namespaces with names, by their numbers, and the folders that the names are in.
+async fn named(ids: &mut Ids) -> Vec<(i32, String, &'static str)> {
     let mut named = Vec::new();
     for folder in NAMED_NAMESPACES {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             if let Ok(file) = open_namespace(&entry.path())
                 && let Ok(Some(netns)) = ids.of_file(&file).await
             {
-                named.push((netns, entry.file_name().to_string_lossy().into_owned()));
+                let name = entry.file_name().to_string_lossy().into_owned();
+                named.push((netns, name, folder));
             }
         }
     }
@@ -122,9 +125,13 @@ pub(super) fn inhabitant(mut seen: Vec<Seen>) -> Inhabitant {
         name: oldest.process.name(),
         unit: oldest.owner.unit.clone(),
     });
+    let shared = seen
+        .first()
+        .is_some_and(|oldest| oldest.owner.containers.is_empty());
     Inhabitant {
         containers,
         process,
+        shared,
         ..Inhabitant::default()
     }
 }

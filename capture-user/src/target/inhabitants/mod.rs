@@ -5,7 +5,7 @@
 
 mod look;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::Serialize;
@@ -15,10 +15,17 @@ use super::name::printable;
 use super::process::cgroup::{Engine, short};
 use super::runtime::Pod;
 
+/// What Docker calls the namespace of Swarm's ingress, in its folder of namespaces.
+pub const INGRESS: &str = "ingress_sbox";
+/// Docker's folder of namespaces.
+pub const DOCKERS_NAMESPACES: &str = "/run/docker/netns";
+
 /// The inhabitants of all namespaces that links lead into, by the namespaces' numbers.
 #[derive(Clone, Debug, Default)]
 pub struct Inhabitants {
     by_netns: BTreeMap<i32, Inhabitant>,
+    /// The addresses of the namespace that was looked from: nobody else is called by them.
+    own: BTreeSet<IpAddr>,
     /// Why names of containers are missing, if they are: one line.
     pub missing: Option<String>,
 }
@@ -30,8 +37,14 @@ pub struct Inhabitant {
     pub containers: Vec<Container>,
     /// The oldest process.
     pub process: Option<Process>,
+    /// Whether that one is in no container: then the namespace isn't the containers' own, as where
+    /// pods are on the host's network.
+    pub shared: bool,
     /// The names that the namespace itself has (`ip netns`).
     pub netns: Vec<String>,
+    /// Whether it is Docker Swarm's ingress: where the ports that services publish come in, and
+    /// IPVS balances them.
+    pub ingress: bool,
     /// Its links, by their index in there; empty where they can't be seen.
     links: BTreeMap<u32, Link>,
 }
@@ -83,13 +96,20 @@ impl Inhabitants {
         })
     }
 
-    /// What the addresses of containers and pods are called, in the order of the addresses. An
-    /// address that more than one of them has is called nothing.
+    /// What people call who lives in the namespace with that number.
     #[must_use]
-    pub fn names(&self) -> Vec<(IpAddr, String)> {
-        let mut names: BTreeMap<IpAddr, Option<String>> = BTreeMap::new();
-        for inhabitant in self.by_netns.values() {
-            let name = inhabitant.name();
+    pub fn name_of(&self, netns: i32) -> Option<String> {
+        self.by_netns.get(&netns)?.name()
+    }
+
+    /// What the addresses of containers and pods are called, in the order of the addresses, each
+    /// with the number of its namespace. An address that more than one of them has, or that this
+    /// namespace has too, is called nothing.
+    #[must_use]
+    pub fn names(&self) -> Vec<(IpAddr, String, i32)> {
+        let mut names: BTreeMap<IpAddr, Option<(String, i32)>> = BTreeMap::new();
+        for (netns, inhabitant) in &self.by_netns {
+            let name = inhabitant.name().map(|name| (name, *netns));
             let addresses = inhabitant.links.values().flat_map(|link| &link.addresses);
             for address in addresses.map(ipnet::IpNet::addr).filter(is_ones_own) {
                 names
@@ -104,7 +124,8 @@ impl Inhabitants {
         }
         names
             .into_iter()
-            .filter_map(|(address, name)| Some((address, name?)))
+            .filter(|(address, _)| !self.own.contains(address))
+            .filter_map(|(address, named)| named.map(|(name, netns)| (address, name, netns)))
             .collect()
     }
 }
@@ -119,33 +140,48 @@ fn is_ones_own(address: &IpAddr) -> bool {
 }
 
 impl Inhabitant {
-    /// The pod that lives there.
+    /// The pod whose namespace it is.
     #[must_use]
     pub fn pod(&self) -> Option<&Pod> {
-        self.containers.iter().find_map(|it| it.pod.as_ref())
+        self.own_containers().iter().find_map(|it| it.pod.as_ref())
     }
 
-    /// What people call who lives there: `default/web` for a pod, `web` for a container; none for
-    /// anything else.
+    /// The containers, if the namespace is theirs.
+    fn own_containers(&self) -> &[Container] {
+        match self.shared {
+            true => &[],
+            false => &self.containers,
+        }
+    }
+
+    /// What people call who lives there: `default/web` for a pod, `web` for a container,
+    /// `ingress_sbox` for Swarm's ingress; none for anything else.
     #[must_use]
     pub fn name(&self) -> Option<String> {
+        if self.ingress {
+            return Some(INGRESS.to_owned());
+        }
         if let Some(pod) = self.pod() {
             return Some(pod.to_string());
         }
-        let name = self.containers.first()?.name.as_deref()?;
+        let name = self.own_containers().first()?.name.as_deref()?;
         Some(printable(name).to_string())
     }
 
     /// Who lives there in words, as well as it is known.
     #[must_use]
     pub fn label(&self) -> Option<String> {
+        if self.ingress {
+            return Some(format!("Swarm's ingress (netns {INGRESS})"));
+        }
         if let Some(pod) = self.pod() {
             return Some(format!("pod {pod}"));
         }
-        if let Some(uid) = self.containers.iter().find_map(|it| it.pod_uid.as_deref()) {
+        let containers = self.own_containers();
+        if let Some(uid) = containers.iter().find_map(|it| it.pod_uid.as_deref()) {
             return Some(format!("pod with uid {uid}"));
         }
-        match self.containers.as_slice() {
+        match containers {
             [] => {}
             [one] => return Some(format!("container {}", called(one))),
             [first, others @ ..] => {
@@ -172,6 +208,35 @@ fn called(container: &Container) -> String {
     match &container.name {
         Some(name) => printable(name).to_string(),
         None => short(&container.id).to_owned(),
+    }
+}
+
+/// Containers, each by its namespace's number, its name and the addresses of its one link.
+#[cfg(test)]
+pub(crate) fn example(all: &[(i32, &str, &[&str])]) -> Inhabitants {
+    let by_netns = all.iter().map(|(netns, name, addresses)| {
+        let mut link = super::links::example(2, "eth0");
+        let addresses = addresses.iter();
+        link.addresses = addresses
+            .map(|text| text.parse().expect("a prefix"))
+            .collect();
+        let container = Container {
+            id: "a".repeat(64),
+            name: Some((*name).to_owned()),
+            engine: Engine::Docker,
+            pod: None,
+            pod_uid: None,
+        };
+        let inhabitant = Inhabitant {
+            containers: vec![container],
+            links: [(2, link)].into(),
+            ..Inhabitant::default()
+        };
+        (*netns, inhabitant)
+    });
+    Inhabitants {
+        by_netns: by_netns.collect(),
+        ..Inhabitants::default()
     }
 }
 

@@ -48,7 +48,7 @@ fn with_address(name: Option<&str>, addresses: &[&str]) -> Inhabitant {
 fn all(inhabitants: Vec<Inhabitant>) -> Inhabitants {
     Inhabitants {
         by_netns: (0..).zip(inhabitants).collect(),
-        missing: None,
+        ..Inhabitants::default()
     }
 }
 
@@ -137,8 +137,8 @@ fn an_address_has_a_name_unless_several_have_the_address() {
     assert_eq!(
         node.names(),
         [
-            (address("172.17.0.2"), "web".to_owned()),
-            (address("172.17.0.3"), "db".to_owned())
+            (address("172.17.0.2"), "web".to_owned(), 0),
+            (address("172.17.0.3"), "db".to_owned(), 1)
         ]
     );
 }
@@ -169,4 +169,38 @@ fn behind_a_link_is_what_its_other_end_is_in() {
         node.behind(&leading(3, Some(0)))
             .is_some_and(|behind| behind.far_end.is_none())
     );
+}
+
+#[test]
+fn the_node_s_own_address_is_nobody_else_s_name() {
+    let mut node = all(vec![with_address(
+        Some("web"),
+        &["192.0.2.1/24", "172.17.0.2/16"],
+    )]);
+    node.own = ["192.0.2.1".parse().expect("an address")].into();
+    let named: Vec<_> = node
+        .names()
+        .iter()
+        .map(|(address, ..)| address.to_string())
+        .collect();
+    assert_eq!(named, ["172.17.0.2"]);
+}
+
+#[test]
+fn a_host_that_is_looked_at_from_a_pod_is_not_called_by_the_pods_on_its_network() {
+    let mut host = inhabitant(vec![
+        seen(1, "/init.scope"),
+        seen(30, &format!("/kubepods/podx/{}", id('a'))),
+    ]);
+    assert!(host.shared);
+    host.containers[0].name = Some("kube-proxy".into());
+    host.containers[0].pod = Some(pod());
+    assert_eq!(host.name(), None);
+    assert_eq!(host.pod(), None);
+    // One whose first process is a container's is that one's, whoever looks in later.
+    let own = inhabitant(vec![
+        seen(40, "/user.slice/session-1.scope"),
+        seen(30, &format!("/docker/{}", id('a'))),
+    ]);
+    assert!(!own.shared);
 }

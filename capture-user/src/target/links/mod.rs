@@ -6,7 +6,9 @@
 pub mod decode;
 mod model;
 
-use std::{collections::BTreeMap, io, path::Path};
+use std::{collections::BTreeMap, io, net::IpAddr, path::Path};
+
+use ipnet::IpNet;
 
 pub use model::{Device, Framing, Link, LinkKind, Mac, Peer};
 
@@ -87,7 +89,22 @@ async fn links(netns: Option<i32>) -> io::Result<BTreeMap<u32, Link>> {
     Ok(links)
 }
 
+/// The addresses that the links of the namespace have that the thread is in.
+pub(super) async fn own_addresses() -> io::Result<Vec<IpAddr>> {
+    let addresses = addresses(None).await?;
+    Ok(addresses.iter().map(|(_, net)| net.addr()).collect())
+}
+
 async fn add_addresses(links: &mut BTreeMap<u32, Link>, netns: Option<i32>) -> io::Result<()> {
+    for (index, address) in addresses(netns).await? {
+        if let Some(link) = links.get_mut(&index) {
+            link.addresses.push(address);
+        }
+    }
+    Ok(())
+}
+
+async fn addresses(netns: Option<i32>) -> io::Result<Vec<(u32, IpNet)>> {
     let mut addresses = Vec::new();
     dump(
         decode::RTM_GETADDR,
@@ -99,12 +116,7 @@ async fn add_addresses(links: &mut BTreeMap<u32, Link>, netns: Option<i32>) -> i
         },
     )
     .await?;
-    for (index, address) in addresses {
-        if let Some(link) = links.get_mut(&index) {
-            link.addresses.push(address);
-        }
-    }
-    Ok(())
+    Ok(addresses)
 }
 
 /// The link that an `RTM_NEWLINK` or `RTM_DELLINK` tells of, without addresses and routes; none

@@ -3,6 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 
 use capture_user::flow::evidence::{Change, Drop, Evidence, Fact, KernelReset, Mapping};
+use capture_user::flow::names::Names;
 use capture_user::flow::record::Record;
 use capture_user::flow::role::Role;
 use capture_user::flow::sighting::Sighting;
@@ -284,7 +285,7 @@ impl Account {
                 Record::Nat(_) => {}
             }
             let line = record
-                .to_json(|time| time, |_| "link")
+                .to_json(|time| time, |_| "link", &Names::default())
                 .map_err(|error| format!("{record:?}: {error}"))?;
             text.push_str(&line);
             text.push('\n');

@@ -15,6 +15,7 @@ const BOUNDS: Bounds = Bounds {
     max_flows: 8,
     flows: 4,
     events: 4,
+    names: true,
 };
 
 /// The least that a packet takes in a file: a pcap record's header.
