@@ -11,6 +11,7 @@
 //! - [`flow`]: flows, paths, translations and resets, without I/O
 //! - [`kernel`]: loading, attaching, the ring, abilities; the only place that knows aya
 //! - [`metrics`]: figures for Prometheus, and who serves them
+//! - [`node`]: what the kernel's network tables hold, read and left as they are
 //! - [`packet`]: one packet, as it is handed from the session to the sinks
 //! - [`repair`]: closing a file that was cut off
 //! - [`session`]: one capture, wired together
@@ -27,6 +28,7 @@ pub mod flow;
 pub mod kernel;
 pub mod metrics;
 mod netlink;
+pub mod node;
 pub mod packet;
 pub mod repair;
 pub mod session;

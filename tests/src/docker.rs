@@ -203,10 +203,36 @@ impl Docker {
             .to_owned()
     }
 
+    /// The first process in the daemon's own namespaces.
+    fn inside(&self) -> Option<i32> {
+        let daemon = self.daemon.as_ref()?.pid();
+        let children = format!("/proc/{daemon}/task/{daemon}/children");
+        let first = fs::read_to_string(children).ok()?;
+        first.split_whitespace().next()?.parse().ok()
+    }
+
+    /// The file that stands for a network namespace that the daemon made, by the name that it gave
+    /// to it, as it can be reached from outside of the daemon's own namespaces.
+    #[track_caller]
+    pub fn netns(&self, name: &str) -> PathBuf {
+        let file = self.scratch.path("exec").join("netns").join(name);
+        let file = file.strip_prefix("/").unwrap_or(&file).to_owned();
+        wait_for(&format!("the daemon's namespace {name}"), || {
+            let root = PathBuf::from(format!("/proc/{}/root", self.inside()?));
+            let file = root.join(&file);
+            file.exists().then_some(file)
+        })
+    }
+
     fn stop(&mut self) {
+        let first = self.inside();
         let Some(daemon) = self.daemon.take() else {
             return;
         };
+        // Else it would start anew what is removed.
+        if self.scratch.path("data/swarm/docker-state.json").exists() {
+            drop(self.command().args(["swarm", "leave", "--force"]).output());
+        }
         // Without waiting for what doesn't want to end.
         let list = self.command().args(["ps", "--all", "--quiet"]).output();
         let ids = list.map(|list| String::from_utf8_lossy(&list.stdout).into_owned());
@@ -221,13 +247,7 @@ impl Docker {
                     .output(),
             );
         }
-        let children = format!("/proc/{0}/task/{0}/children", daemon.pid());
-        let first = fs::read_to_string(children).unwrap_or_default();
-        match first
-            .split_whitespace()
-            .next()
-            .and_then(|pid| pid.parse().ok())
-        {
+        match first {
             Some(pid) => drop(nix::sys::signal::kill(
                 nix::unistd::Pid::from_raw(pid),
                 Signal::SIGTERM,

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 /// Each program with the Debian package that installs it.
 const PACKAGES: &[(&str, &str)] = &[
     ("bpftool", "bpftool"),
+    ("bridge", "iproute2"),
     ("busybox", "busybox-static"),
     ("capinfos", "wireshark-common"),
     ("cat", "coreutils"),
@@ -37,6 +38,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("tc", "iproute2"),
     ("tcpdump", "tcpdump"),
     ("tcpreplay", "tcpreplay"),
+    ("touch", "coreutils"),
     ("tshark", "tshark"),
     ("umount", "mount"),
     ("unshare", "util-linux"),

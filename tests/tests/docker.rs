@@ -15,7 +15,7 @@ use lab::nodecap::{Capture, Nodecap};
 use lab::process::Finished;
 use lab::read::CaptureFile;
 use lab::scratch::Scratch;
-use lab::wait::wait_until;
+use lab::wait::{wait_for, wait_until};
 use lab::{Signal, tool, tools};
 use serde_json::Value;
 
@@ -299,7 +299,7 @@ fn a_published_port_is_told_by_the_containers_name() {
 #[track_caller]
 fn lines_of(path: &Path, kind: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{error}"));
-    let lines = text.lines().map(|line| serde_json::from_str(line));
+    let lines = text.lines().map(serde_json::from_str);
     let lines: Vec<Value> = lines.map(|line| line.expect("JSON")).collect();
     lines.into_iter().filter(|it| it["type"] == kind).collect()
 }
@@ -353,6 +353,58 @@ fn names_in(file: &Path) -> usize {
     let blocks = CaptureFile::read(file).blocks;
     let of_names = blocks.iter().filter(|kind| **kind == NAME_RESOLUTION);
     of_names.count()
+}
+
+#[test]
+fn swarms_ingress_shows_as_what_it_is() {
+    let docker = Docker::start();
+    let node = docker.node();
+    // Swarm wants an address to be known by.
+    node.ip("link add known type veth peer name unused");
+    node.ip("addr add 192.0.2.1/24 dev known");
+    node.ip("link set known up");
+    docker.docker("swarm init --advertise-addr 192.0.2.1");
+    docker.docker(&format!(
+        "service create --detach --name web --publish 8080:80 --stop-signal KILL box {}",
+        Docker::IDLE
+    ));
+    let task = wait_for("a task of the service", || {
+        let tasks = docker.docker("ps --filter name=web --format {{.Names}}");
+        (!tasks.is_empty()).then_some(tasks)
+    });
+    // The name that Docker gave to it, where nodecap looks.
+    tool::run(node.command("mount").args(["-t", "tmpfs", "tmpfs", "/run"]));
+    tool::run(node.command("mkdir").args(["-p", "/run/docker/netns"]));
+    let here = "/run/docker/netns/ingress_sbox";
+    tool::run(node.command("touch").arg(here));
+    let there = docker.netns("ingress_sbox");
+    // As it is: followed to its end, the way leads past the daemon's own mounts.
+    let mut mount = node.command("mount");
+    mount.args(["--no-canonicalize", "--bind"]);
+    tool::run(mount.arg(&there).arg(here));
+
+    let all = || -> Value {
+        let shown = nodecap(&docker, &["interfaces", "--json"]).run();
+        assert_eq!(shown.code(), Some(0), "{}", shown.stderr);
+        serde_json::from_slice(&shown.stdout).expect("JSON")
+    };
+    let row = |label: &str| {
+        let all = all();
+        let mut rows = all.as_array().into_iter().flatten();
+        rows.find(|row| row["behind"]["label"] == label).cloned()
+    };
+    let ingress = wait_for("an interface that leads to the ingress", || {
+        row("Swarm's ingress (netns ingress_sbox)")
+    });
+    assert_eq!(ingress["master_name"], "docker_gwbridge", "{ingress:#}");
+    assert_eq!(ingress["behind"]["netns"][0], "ingress_sbox", "{ingress:#}");
+    wait_for("an interface that leads to the task", || {
+        row(&format!("container {task}"))
+    });
+    let veth = ingress["name"].as_str().unwrap_or_default();
+    let running = capture(&docker, &["-q", "--netns", "ingress_sbox"]).start();
+    assert_eq!(listening_on(&running), veth);
+    running.stop();
 }
 
 #[test]

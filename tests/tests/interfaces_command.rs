@@ -4,6 +4,7 @@
 
 use lab::namespace::Namespace;
 use lab::nodecap::Nodecap;
+use lab::tool;
 use lab::topology::{Node, add_wire};
 use serde_json::Value;
 
@@ -87,5 +88,58 @@ fn anybody_may_ask_and_sees_a_line_for_each() {
             text.lines().any(|line| line.contains(name)),
             "no {name} in:\n{text}"
         );
+    }
+}
+
+#[test]
+fn what_was_learned_and_counted_there_is_told_under_each_interface() {
+    let lab = Node::new();
+    tool::run(
+        lab.pod
+            .command("ping")
+            .args(["-c1", "-W5", Node::OUTSIDE_V4]),
+    );
+    lab.node.ip(&format!(
+        "link add vx0 type vxlan id 42 dstport 4789 remote 192.0.2.9 dev {}",
+        Node::UPLINK
+    ));
+    let peer = "fdb append 00:00:00:00:00:00 dev vx0 dst 192.0.2.10";
+    tool::run(lab.node.command("bridge").args(peer.split(' ')));
+    let mac = entry(&lab.pod, Node::POD_LINK)["mac"].clone();
+
+    let port = entry(&lab.node, Node::POD_PORT);
+    assert!(
+        port["statistics"]["rx_packets"].as_u64().unwrap() >= 1,
+        "{port:#}"
+    );
+    let learned = port["fdb"].as_array().unwrap();
+    assert!(
+        learned
+            .iter()
+            .any(|it| it["mac"] == mac && it["learned"] == true),
+        "{port:#}"
+    );
+    let bridge = entry(&lab.node, Node::BRIDGE);
+    let neighbours = bridge["neighbours"].as_array().unwrap();
+    assert!(
+        neighbours
+            .iter()
+            .any(|it| it["address"] == "10.88.0.2" && it["mac"] == mac),
+        "{bridge:#}"
+    );
+    let vxlan = &entry(&lab.node, "vx0")["vxlan"];
+    assert_eq!(vxlan["vni"], 42, "{vxlan:#}");
+    assert_eq!(vxlan["port"], 4_789, "{vxlan:#}");
+    let peers = serde_json::json!(["192.0.2.9", "192.0.2.10"]);
+    assert_eq!(vxlan["peers"], peers, "{vxlan:#}");
+
+    let drawn = Nodecap::new(&lab.node, &["interfaces"]).run().stdout_text();
+    let mac = mac.as_str().unwrap();
+    for line in [
+        format!("MAC {mac} learned"),
+        format!("neighbour 10.88.0.2 is at {mac}, "),
+        "VNI 42, UDP port 4789, to 192.0.2.9, peers 192.0.2.9 192.0.2.10".to_owned(),
+    ] {
+        assert!(drawn.contains(&line), "no `{line}` in\n{drawn}");
     }
 }

@@ -1,19 +1,21 @@
 //! `nodecap interfaces`: what can be captured here, and what is behind it.
 
+mod node;
+mod notes;
+mod row;
 mod tree;
 
 use std::io::{self, Write};
 
-use ipnet::IpNet;
-use serde::Serialize;
-
+use self::node::Node;
+use self::row::Row;
 use self::tree::{Branch, tree};
 use super::stdout::{print, write_json};
 use crate::{
     error::{Error, Result},
     target::{
-        inhabitants::{Behind, Container, Inhabitants, Process},
-        links::{self, Framing, Link},
+        inhabitants::Behind,
+        links::{Framing, Link},
         name::printable,
     },
 };
@@ -31,7 +33,11 @@ pub struct Args {
     /// leads into none, or nothing is known of it). Its fields: label (in words), pod
     /// (NAMESPACE/NAME), containers (each with id, name, engine, pod, pod_uid), process (pid, name,
     /// unit: the oldest one), netns (names of the namespace itself), interface and addresses (of
-    /// the other end).
+    /// the other end), services (what IPVS balances in Swarm's ingress). Besides: statistics (the
+    /// kernel's counters by their names), vxlan (vni, port, local, group, link, peers), neighbours
+    /// (address, mac, state, flags, name), fdb (what was learned or set there: mac, master, vlan,
+    /// peer, port, vni, learned, flags), services (what IPVS balances here, at the interface that
+    /// has the address: service, scheduler, backends, counters).
     #[arg(long)]
     pub json: bool,
 }
@@ -51,93 +57,20 @@ pub fn run(args: &Args) -> Result<()> {
                  (ulimit -n)"
             ))
         })?;
-    let (links, inhabitants) = runtime.block_on(async {
-        let links = links::list().await?;
-        let inhabitants = Inhabitants::look(&links).await;
-        Ok::<_, Error>((links, inhabitants))
-    })?;
-    let node = Node {
-        links: &links,
-        inhabitants: &inhabitants,
-    };
-    if let Some(missing) = &inhabitants.missing {
+    let node = runtime.block_on(Node::read())?;
+    for missing in &node.missing {
         // What is asked for comes without it: nobody to tell is no failure.
         let _ = writeln!(io::stderr(), "nodecap: {missing}");
     }
     if args.json {
-        let rows: Vec<_> = links.iter().map(|link| Row::of(link, node)).collect();
+        let rows: Vec<_> = node.links.iter().map(|link| Row::of(link, &node)).collect();
         print(|out| write_json(out, &rows))
     } else {
-        print(|out| write_table(out, node))
+        print(|out| write_table(out, &node))
     }
 }
 
-/// What is shown.
-#[derive(Clone, Copy)]
-struct Node<'a> {
-    links: &'a [Link],
-    inhabitants: &'a Inhabitants,
-}
-
-/// A link as `--json` shows it.
-#[derive(Serialize)]
-struct Row<'a> {
-    #[serde(flatten)]
-    link: &'a Link,
-    kind: &'a str,
-    state: &'a str,
-    master_name: Option<&'a str>,
-    behind: Option<BehindRow<'a>>,
-}
-
-/// What is behind it, as `--json` shows it.
-#[derive(Serialize)]
-struct BehindRow<'a> {
-    label: Option<String>,
-    pod: Option<String>,
-    containers: &'a [Container],
-    process: Option<&'a Process>,
-    netns: &'a [String],
-    interface: Option<&'a str>,
-    addresses: &'a [IpNet],
-}
-
-impl<'a> Row<'a> {
-    fn of(link: &'a Link, node: Node<'a>) -> Self {
-        Self {
-            link,
-            kind: link.kind().name(),
-            state: link.state(),
-            master_name: master(link, node.links).map(|master| master.name.as_str()),
-            behind: node.inhabitants.behind(link).map(BehindRow::of),
-        }
-    }
-}
-
-impl<'a> BehindRow<'a> {
-    fn of(
-        Behind {
-            inhabitant,
-            far_end,
-        }: Behind<'a>,
-    ) -> Self {
-        Self {
-            label: inhabitant.label(),
-            pod: inhabitant.pod().map(ToString::to_string),
-            containers: &inhabitant.containers,
-            process: inhabitant.process.as_ref(),
-            netns: &inhabitant.netns,
-            interface: far_end.map(|link| link.name.as_str()),
-            addresses: far_end.map_or(&[], |link| &link.addresses),
-        }
-    }
-}
-
-fn master<'a>(link: &Link, all: &'a [Link]) -> Option<&'a Link> {
-    all.iter().find(|other| Some(other.index) == link.master)
-}
-
-const HEAD: [&str; 10] = [
+const HEAD: [&str; 12] = [
     "INDEX",
     "NAME",
     "KIND",
@@ -148,16 +81,15 @@ const HEAD: [&str; 10] = [
     "LINKED TO",
     "BEHIND IT",
     "ADDRESSES",
+    "RECEIVED",
+    "SENT",
 ];
 
-fn write_table(out: &mut dyn Write, node: Node<'_>) -> io::Result<()> {
+fn write_table(out: &mut dyn Write, node: &Node) -> io::Result<()> {
     let head = HEAD.map(str::to_owned);
+    let branches = tree(&node.links);
     let rows: Vec<_> = std::iter::once(head)
-        .chain(
-            tree(node.links)
-                .into_iter()
-                .map(|branch| cells(&branch, node)),
-        )
+        .chain(branches.iter().map(|branch| cells(branch, node)))
         .collect();
     let mut widths = [0; HEAD.len()];
     for row in &rows {
@@ -165,19 +97,27 @@ fn write_table(out: &mut dyn Write, node: Node<'_>) -> io::Result<()> {
             *width = cell.chars().count().max(*width);
         }
     }
-    for row in &rows {
+    let notes = std::iter::once(Vec::new()).chain(branches.iter().map(|branch| {
+        let notes = notes::notes(branch.link, node).into_iter();
+        let before = format!("{:1$}{2}", "", widths[0] + 2, branch.below);
+        notes.map(|note| format!("{before}   {note}")).collect()
+    }));
+    for (row, notes) in rows.iter().zip(notes) {
         let line: String = row
             .iter()
             .zip(widths)
             .map(|(cell, width)| format!("{cell:<width$}  "))
             .collect();
         writeln!(out, "{}", line.trim_end())?;
+        for note in notes {
+            writeln!(out, "{note}")?;
+        }
     }
     Ok(())
 }
 
-fn cells(branch: &Branch<'_>, node: Node<'_>) -> [String; HEAD.len()] {
-    let (link, all) = (branch.link, node.links);
+fn cells(branch: &Branch<'_>, node: &Node) -> [String; HEAD.len()] {
+    let link = branch.link;
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
     let joined = |texts: Vec<String>| (!texts.is_empty()).then(|| texts.join(" "));
     let linked_to = [("peer", link.peer), ("on", link.lower)]
@@ -199,7 +139,7 @@ fn cells(branch: &Branch<'_>, node: Node<'_>) -> [String; HEAD.len()] {
         link.state().to_owned(),
         link.mtu.to_string(),
         or_dash(link.mac.map(|mac| mac.to_string())),
-        or_dash(link.master.map(|index| match master(link, all) {
+        or_dash(link.master.map(|index| match node.master(link) {
             Some(master) => printable(&master.name).to_string(),
             None => format!("#{index}"),
         })),
@@ -208,7 +148,29 @@ fn cells(branch: &Branch<'_>, node: Node<'_>) -> [String; HEAD.len()] {
         or_dash(joined(
             link.addresses.iter().map(ToString::to_string).collect(),
         )),
+        counted(link, node, "rx"),
+        counted(link, node, "tx"),
     ]
+}
+
+/// How many packets came in or went out, and how many didn't.
+fn counted(link: &Link, node: &Node, way: &str) -> String {
+    let Some(facts) = node.facts_of(link) else {
+        return "-".to_owned();
+    };
+    let count = |what: &str| {
+        let name = format!("{way}_{what}");
+        facts.statistics.get(name.as_str()).copied().unwrap_or(0)
+    };
+    let mut text = count("packets").to_string();
+    let (errors, dropped) = (count("errors"), count("dropped"));
+    if errors > 0 {
+        text += &format!(", {errors} errors");
+    }
+    if dropped > 0 {
+        text += &format!(", {dropped} dropped");
+    }
+    text
 }
 
 /// Who lives behind it, and what it is called and where it is there.
@@ -291,17 +253,17 @@ mod tests {
         let mut out = Vec::new();
         let links = bridge_and_port();
         let node = Node {
-            links: &links,
-            inhabitants: &Inhabitants::default(),
+            links,
+            ..Node::default()
         };
-        write_table(&mut out, node).expect("a Vec takes all");
+        write_table(&mut out, &node).expect("a Vec takes all");
         let expected = "\
 INDEX  NAME                 KIND                STATE       MTU   MAC                MASTER   \
-LINKED TO           BEHIND IT  ADDRESSES
+LINKED TO           BEHIND IT  ADDRESSES      RECEIVED  SENT
 3      docker0              bridge              up          1500  02:42:00:00:00:01  -        \
--                   -          172.17.0.1/16
+-                   -          172.17.0.1/16  -         -
 12     └─ ve\\u{1b}th (pod)  bridge port (veth)  no-carrier  1500  -                  docker0  \
-peer #5 in netns 0  -          -
+peer #5 in netns 0  -          -              -         -
 ";
         assert_eq!(String::from_utf8(out).expect("text"), expected);
     }
@@ -310,10 +272,10 @@ peer #5 in netns 0  -          -
     fn the_json_says_kind_state_and_the_masters_name_beside_the_links_own_fields() {
         let links = bridge_and_port();
         let node = Node {
-            links: &links,
-            inhabitants: &Inhabitants::default(),
+            links,
+            ..Node::default()
         };
-        let json = serde_json::to_value(Row::of(&links[1], node)).expect("a row is JSON");
+        let json = serde_json::to_value(Row::of(&node.links[1], &node)).expect("a row is JSON");
         assert!(json["behind"].is_null());
         assert_eq!(json["kind"], "bridge port");
         assert_eq!(json["device"], "veth");

@@ -8,6 +8,8 @@ use crate::target::links::{Device, Link, LinkKind};
 pub(super) struct Branch<'a> {
     pub(super) link: &'a Link,
     pub(super) indent: String,
+    /// What is drawn before that which stands under it.
+    pub(super) below: String,
 }
 
 /// All links, each once.
@@ -44,15 +46,20 @@ impl<'a> Drawing<'a> {
         if self.branches.iter().any(is_drawn) {
             return;
         }
+        let at = self.branches.len();
         self.branches.push(Branch {
             link,
             indent: indent.to_owned(),
+            below: below.to_owned(),
         });
         let children: Vec<_> = self
             .links
             .iter()
             .filter(|child| parent(child, self.links) == Some(link.index))
             .collect();
+        if !children.is_empty() {
+            self.branches[at].below += "│";
+        }
         let last = children.len().saturating_sub(1);
         for (at, child) in children.into_iter().enumerate() {
             let (own, under) = match at == last {

@@ -14,7 +14,7 @@ use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
 
 pub(super) use self::followed::Followed;
-pub(super) use self::netns::{FOLDERS as NAMED_NAMESPACES, open as open_namespace};
+pub(crate) use self::netns::{FOLDERS as NAMED_NAMESPACES, open as open_namespace};
 use super::links::Link;
 use super::name::printable;
 use super::netns::{Ids, is_own};

@@ -11,7 +11,7 @@ use crate::target::name::printable;
 
 /// Where namespaces have names: `ip netns` keeps its own there (ip-netns(8)), CNI plug-ins too;
 /// Docker has a folder of its own.
-pub(in crate::target) const FOLDERS: [&str; 2] = ["/run/netns", "/run/docker/netns"];
+pub(crate) const FOLDERS: [&str; 2] = ["/run/netns", "/run/docker/netns"];
 
 /// Finds a namespace by its path, which holds a slash, or by its name.
 pub(super) async fn find(which: &str, ids: &mut Ids) -> Result<Place> {
@@ -58,7 +58,7 @@ pub(super) fn path(which: &str) -> Option<PathBuf> {
 }
 
 /// Opens it, without waiting for anything where it is a pipe, or a device after all.
-pub(in crate::target) fn open(path: &Path) -> std::io::Result<File> {
+pub(crate) fn open(path: &Path) -> std::io::Result<File> {
     OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
