@@ -16,6 +16,7 @@
 //! - [`repair`]: closing a file that was cut off
 //! - [`session`]: one capture, wired together
 //! - [`sink`]: where packets end up
+//! - [`snapshot`]: the state of the network stack before and after a capture
 //! - [`source`]: where packets come from besides the kernel: capture files
 //! - [`target`]: the node's interfaces, and which of them a capture is about
 
@@ -33,5 +34,6 @@ pub mod packet;
 pub mod repair;
 pub mod session;
 pub mod sink;
+pub mod snapshot;
 pub mod source;
 pub mod target;

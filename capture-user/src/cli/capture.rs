@@ -147,6 +147,13 @@ pub struct Args {
     )]
     flows: Option<PathBuf>,
 
+    /// Write the state of the network stack before and after the capture, and what has changed, as
+    /// JSON: links and their counters, addresses, routes, rules, neighbours, forwarding databases,
+    /// conntrack, nftables, IPVS and kernel parameters, of the node and of the containers, pods,
+    /// processes and namespaces that are captured
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    snapshot: Option<PathBuf>,
+
     /// Print packets also when writing a file
     #[arg(long, help_heading = "Output", conflicts_with = "quiet")]
     print: bool,
@@ -250,6 +257,11 @@ impl Args {
                 "--flows - wants standard output for itself: leave --print out, and write packets to a file",
             ));
         }
+        if self.snapshot.is_some() && [&self.write, &self.flows].contains(&&self.snapshot) {
+            return Err(Error::usage(
+                "--snapshot wants a file of its own: -w or --flows names the same",
+            ));
+        }
         if self.exec.is_some() && to_stdout {
             return Err(Error::usage(
                 "--exec wants a file to be run on, which standard output isn't: name one with -w",
@@ -314,6 +326,7 @@ impl Args {
                 interval: self.flush_interval,
             },
             flows: self.flows,
+            snapshot: self.snapshot,
             track: !self.no_track,
             follow: !self.no_follow && !self.no_track,
             max_flows: self.max_flows,

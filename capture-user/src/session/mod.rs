@@ -15,6 +15,7 @@
 //!   `completeness`: whether nothing is missed
 //! - [`outside`]: to whom a capture shows itself; `figures`: for Prometheus, `service`: for the
 //!   service manager; `relinquish`: going on as an ordinary user
+//! - `snapshots`: the node's state before and after
 //! - `undecided`: interfaces of which it isn't known yet whose they are; `naming`: what addresses
 //!   are called
 
@@ -40,6 +41,7 @@ pub mod progress;
 mod relinquish;
 mod service;
 mod signals;
+mod snapshots;
 mod start;
 mod status;
 pub mod stop;
@@ -70,6 +72,7 @@ use self::plan::Plan;
 use self::progress::Progress;
 use self::service::Service;
 use self::signals::{Signal, Signals};
+use self::snapshots::Snapshots;
 use self::status::Status;
 use self::stop::StopReason;
 use self::undecided::Undecided;
@@ -153,6 +156,7 @@ struct Session {
     events_lost: bool,
     undecided: Undecided,
     naming: Naming,
+    snapshots: Option<Snapshots>,
     /// When `--duration` is over.
     deadline: Option<Instant>,
     questions: Option<Receiver<Question>>,
@@ -501,9 +505,26 @@ impl Session {
         }
         self.tick();
         self.status.clear();
-        let outcome = self.report(moved);
+        let mut outcome = self.report(moved);
+        if let Some(error) = self.complete_snapshot().await {
+            outcome.failure.get_or_insert(error);
+        }
         self.attached.detach_all();
         Ok(outcome)
+    }
+
+    /// Takes the state after the capture. What went wrong with that.
+    async fn complete_snapshot(&mut self) -> Option<Error> {
+        let snapshots = self.snapshots.take()?;
+        match snapshots.finish().await {
+            Ok(changes) => {
+                self.status.say(&format!(
+                    "{changes} changes between the snapshots before and after"
+                ));
+                None
+            }
+            Err(error) => Some(error),
+        }
     }
 
     /// Takes the address lists as their files are now. What is wrong with them leaves the capture

@@ -47,6 +47,8 @@ pub struct Plan {
     pub exec: Option<Exec>,
     /// The flows file; `-` is standard output.
     pub flows: Option<PathBuf>,
+    /// The file for the state of the network stack before and after.
+    pub snapshot: Option<PathBuf>,
     /// Whether flows, translations and resets are told.
     pub track: bool,
     /// Whether a matched packet is captured beyond a translation too, and its replies.
@@ -125,6 +127,7 @@ impl Plan {
             flush: Flush::default(),
             exec: None,
             flows: None,
+            snapshot: None,
             track: true,
             follow: true,
             max_flows: 1_000_000,

@@ -27,6 +27,7 @@ use super::outside::Outside;
 use super::plan::Plan;
 use super::progress::Progress;
 use super::signals::Signals;
+use super::snapshots::Snapshots;
 use super::status::Status;
 use super::tracking::Tracking;
 use super::undecided::Undecided;
@@ -49,6 +50,7 @@ use crate::sink::lines::Lines;
 use crate::sink::output::{Opened, Packing, Spool};
 use crate::sink::pcapng::{Frames, LinkType, PcapngFile};
 use crate::sink::text::{self, Printer};
+use crate::snapshot::file::SnapshotFile;
 use crate::target::addresses::AddressWatch;
 use crate::target::inhabitants::Inhabitants;
 use crate::target::links::{Framing, Link};
@@ -66,6 +68,8 @@ pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
         .map(|path| Destination::open(&plan, path))
         .transpose()?;
     let flows = plan.flows.as_deref().map(OpenedFlows::open).transpose()?;
+    let snapshot = plan.snapshot.as_deref();
+    let snapshot = snapshot.map(SnapshotFile::reserve).transpose()?;
     let mut signals = Signals::catch()?;
     let status = Status::new(&plan);
     let (watch, links) = Watch::start().await?;
@@ -113,6 +117,10 @@ pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
     notes.extend(inhabitants.missing);
     refuse_too_small_a_size(&plan, &common, &interfaces)?;
 
+    let mut snapshots = match snapshot {
+        Some(file) => Some(Snapshots::before(file, &plan.workloads).await),
+        None => None,
+    };
     let knows = plan.track && evidence::may_know(&mut notes);
     let mut kernel = Kernel::load(&Setup {
         tables: plan.filter.tables(),
@@ -163,6 +171,9 @@ pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
     }
     notes.extend(attachments.notes(plan.hook));
 
+    if let Some(snapshots) = &mut snapshots {
+        snapshots.begin()?;
+    }
     // Before the first thread is made: what a thread may do is its own affair.
     if let Some(user) = &plan.relinquish {
         if let Some(destination) = &destination {
@@ -270,6 +281,7 @@ pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
         events_lost: false,
         undecided: Undecided::default(),
         naming,
+        snapshots,
         deadline,
         questions,
         service,
