@@ -9,7 +9,7 @@
 //!
 //! - [`namespace`]: a network of one's own, and programs and sockets in it
 //! - [`topology`]: namespaces wired together
-//! - [`docker`], [`containerd`]: containers and pods on a node, made by the real engines
+//! - [`docker`], [`containerd`], [`podman`]: containers and pods on a node, made by the real engines
 //! - [`frames`]: frames made by hand, from the ordinary to the broken
 //! - [`replay`]: puts frames on an interface, as many and as fast as wanted
 //! - [`packet_socket`]: puts them there one by one, also where they make no sense
@@ -40,6 +40,7 @@ pub mod namespace;
 pub mod nodecap;
 pub mod overhear;
 pub mod packet_socket;
+pub mod podman;
 pub mod process;
 pub mod read;
 pub mod replay;

@@ -27,6 +27,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("nft", "nftables"),
     ("nsenter", "util-linux"),
     ("ping", "iputils-ping"),
+    ("podman", "podman"),
     ("script", "bsdutils"),
     ("setpriv", "util-linux"),
     ("sh", "dash"),

@@ -123,6 +123,11 @@ const TOOLS: &[Tool] = &[
         need: Need::Test,
     },
     Tool {
+        program: "podman",
+        package: "podman",
+        need: Need::Test,
+    },
+    Tool {
         program: "/usr/lib/cni/bridge",
         package: "containernetworking-plugins",
         need: Need::Test,
