@@ -1,13 +1,16 @@
 //! A program that runs beside the test: what it says is read as it says it, and it doesn't
 //! outlive the value.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
 use crate::wait::{patience, wait_for};
@@ -141,6 +144,31 @@ impl Process {
         }
     }
 
+    /// Holds the thread of that name up, and no other, until the value is dropped.
+    ///
+    /// # Panics
+    ///
+    /// When there is none, or it can't be traced.
+    #[must_use]
+    #[track_caller]
+    pub fn hold(&self, thread: &str) -> Held {
+        let thread = wait_for(&format!("a thread {thread}"), || {
+            let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).ok()?;
+            tasks.flatten().find_map(|task| {
+                let name = fs::read_to_string(task.path().join("comm")).ok()?;
+                let id = task.file_name().to_str()?.parse().ok()?;
+                (name.trim_end() == thread).then(|| Pid::from_raw(id))
+            })
+        });
+        let held = ptrace::seize(thread, ptrace::Options::empty())
+            .and_then(|()| ptrace::interrupt(thread))
+            .and_then(|()| waitpid(thread, Some(WaitPidFlag::__WALL)));
+        if let Err(error) = held {
+            panic!("a thread of {} can't be held up: {error}", self.description);
+        }
+        Held { thread }
+    }
+
     /// Whether it has ended.
     #[must_use]
     pub fn has_ended(&mut self) -> bool {
@@ -185,6 +213,19 @@ impl Process {
 
     fn nix_pid(&self) -> Pid {
         Pid::from_raw(self.child.id().cast_signed())
+    }
+}
+
+/// A thread that stands still. It goes on when the value is dropped, by the thread that made it.
+#[derive(Debug)]
+pub struct Held {
+    thread: Pid,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Its process may be gone.
+        let _ = ptrace::detach(self.thread, None);
     }
 }
 

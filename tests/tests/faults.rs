@@ -367,19 +367,25 @@ fn an_index_that_is_used_again_is_another_interface() {
     let sent = corpus::rich();
     let rounds = 4;
     for n in 1..=rounds {
-        namespace.ip(&format!(
-            "link add pod-{n} index 1000 type veth peer name in index 1001"
-        ));
-        namespace.ip(&format!("link set pod-{n} up"));
-        namespace.ip("link set in up");
-        capture.wait_for_mention(&format!("listening on pod-{n} too"));
-        replay::send(&namespace, "in", &sent[..n]);
-        // At once: its packets still wait for what may be learned of them.
-        namespace.ip(&format!("link del pod-{n}"));
+        // Whatever it has to do, that is with all that happens here: packets that wait of one
+        // interface, and its successor.
+        let held = (n % 2 == 1).then(|| capture.process().hold("mover"));
+        for n in [2 * n - 1, 2 * n] {
+            namespace.ip(&format!(
+                "link add pod-{n} index 1000 type veth peer name in index 1001"
+            ));
+            namespace.ip(&format!("link set pod-{n} up"));
+            namespace.ip("link set in up");
+            capture.wait_for_mention(&format!("listening on pod-{n} too"));
+            replay::send(&namespace, "in", &sent[..n]);
+            namespace.ip(&format!("link del pod-{n}"));
+            capture.wait_for_mention(&format!("pod-{n} is gone"));
+        }
+        drop(held);
     }
-    capture.wait_for_mention(&format!("pod-{rounds} is gone"));
+    let rounds = 2 * rounds;
     let finished = capture.stop();
-    assert_eq!(finished.counts().captured, 1 + 2 + 3 + 4);
+    assert_eq!(finished.counts().captured, (1..=rounds as u64).sum::<u64>());
     let written = CaptureFile::read(&file);
     assert_eq!(written.interfaces.len(), 1 + rounds);
     for n in 1..=rounds {

@@ -15,11 +15,8 @@ use lab::namespace::Namespace;
 use lab::nodecap::{self, Nodecap};
 use lab::scratch::Scratch;
 use lab::topology::Wire;
-use lab::wait::{patience, wait_for};
+use lab::wait::patience;
 use lab::{Signal, need, tool};
-use nix::sys::ptrace;
-use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::Pid;
 
 /// The next message.
 #[track_caller]
@@ -93,10 +90,7 @@ fn the_watchdog_goes_hungry_once_the_thread_that_moves_packets_stands_still() {
         .env("WATCHDOG_USEC", "20000")
         .start();
     wait_to_be_told(&manager, "WATCHDOG=1");
-    let mover = thread_of(capture.process().pid(), "mover");
-    ptrace::seize(mover, ptrace::Options::empty()).unwrap();
-    ptrace::interrupt(mover).unwrap();
-    waitpid(mover, Some(WaitPidFlag::__WALL)).unwrap();
+    let held = capture.process().hold("mover");
     // What was fed before it stood still.
     manager.set_nonblocking(true).unwrap();
     let mut bytes = [0; 256];
@@ -111,22 +105,9 @@ fn the_watchdog_goes_hungry_once_the_thread_that_moves_packets_stands_still() {
         fed += usize::from(&bytes[..len] == b"WATCHDOG=1");
         assert!(fed < 2, "it is fed while the mover stands still");
     }
-    ptrace::detach(mover, None).unwrap();
+    drop(held);
     wait_to_be_told(&manager, "WATCHDOG=1");
     capture.stop();
-}
-
-/// The thread of that name.
-#[track_caller]
-fn thread_of(pid: u32, name: &str) -> Pid {
-    wait_for(name, || {
-        let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
-        tasks.flatten().find_map(|task| {
-            let comm = fs::read_to_string(task.path().join("comm")).ok()?;
-            let id = task.file_name().to_str()?.parse().ok()?;
-            (comm.trim() == name).then(|| Pid::from_raw(id))
-        })
-    })
 }
 
 /// The unit, with the binary under test in it.
