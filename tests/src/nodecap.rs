@@ -218,6 +218,12 @@ impl Capture {
         })
     }
 
+    /// Whether it has ended.
+    #[must_use]
+    pub fn has_ended(&mut self) -> bool {
+        self.process.has_ended()
+    }
+
     /// The process, for what isn't nodecap's own.
     #[must_use]
     pub fn process(&self) -> &Process {

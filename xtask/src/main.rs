@@ -18,6 +18,7 @@ mod lint;
 mod packages;
 mod run;
 mod setup;
+mod soak;
 mod test;
 mod vm;
 mod workspace;
@@ -65,6 +66,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Runs a capture under everything at once, and looks whether it grows, leaks or loses count
+    Soak(soak::Options),
     /// Feeds mutated input to the flow core and to whatever reads others' bytes
     Fuzz {
         /// What the fuzzer is given
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         Task::Test { arguments } => test::run(&arguments),
         Task::Vm(vm) => vm.run(),
         Task::Bench { arguments } => bench::run(&arguments),
+        Task::Soak(options) => soak::run(&options),
         Task::Fuzz { arguments } => fuzz::run(&arguments),
         Task::Lint => lint::run(),
         Task::Part(part) => part.play(),

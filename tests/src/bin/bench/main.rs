@@ -8,6 +8,7 @@
 //! - [`lossless`]: how much a capture can follow
 //! - [`tracking`]: the flow tracker alone; [`explain`]: the same over a file, next to tshark;
 //!   [`traffic`] makes the packets for both
+//! - [`joining`]: how soon an interface that appears is captured on
 //! - [`router`], [`generator`], [`capture`]: where and by what that is measured
 //! - [`report`]: the table
 //!
@@ -17,6 +18,7 @@
 mod capture;
 mod explain;
 mod generator;
+mod joining;
 mod kernel;
 mod lossless;
 mod path;
@@ -75,6 +77,8 @@ enum Part {
     Waiting,
     /// The highest rate without loss
     Lossless,
+    /// How soon an interface that appears is captured on
+    Joining,
 }
 
 /// How thoroughly it is measured.
@@ -126,6 +130,13 @@ impl Scale {
         match self {
             Self::Quick => 1,
             Self::Full => 3,
+        }
+    }
+
+    fn joining_rounds(self) -> usize {
+        match self {
+            Self::Quick => 10,
+            Self::Full => 40,
         }
     }
 
@@ -208,6 +219,10 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     if wanted(Part::Lossless) {
         report.section("without loss, to a file in memory");
         lossless::measure(scale, &router, &other, &mut report)?;
+    }
+    if wanted(Part::Joining) {
+        report.section("interfaces that appear");
+        joining::measure(scale, &mut report)?;
     }
     report.circumstances.push(("load at the end", load()?));
     print!("{report}");
