@@ -197,6 +197,14 @@ fn soak(length: Duration) -> bool {
         );
     }
     files(&mut findings, &lab, &scratch);
+    for line in finished.stderr.lines() {
+        if ["flow", "reset", "translation"].iter().any(|what| {
+            let word = line.split(' ').nth(1);
+            word.is_some_and(|word| word.starts_with(what))
+        }) {
+            println!("       {line}");
+        }
+    }
     println!(
         "       {} packets, {} pods, {:?}{}",
         counts.received,
@@ -255,6 +263,9 @@ fn ledger(findings: &mut Findings, said: &str, last: &Page, sent: u64) {
         let Some((name, rest)) = line.split_once(": ") else {
             continue;
         };
+        if !rest.contains(" received by filter = ") {
+            continue;
+        }
         let figures: Vec<u64> = rest
             .split(|c: char| !c.is_ascii_digit())
             .filter_map(|it| it.parse().ok())
