@@ -34,6 +34,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("sha256sum", "coreutils"),
     ("ss", "iproute2"),
     ("stat", "coreutils"),
+    ("strace", "strace"),
     ("tar", "tar"),
     ("taskset", "util-linux"),
     ("tc", "iproute2"),

@@ -101,6 +101,38 @@ fn a_running_capture_keeps_its_filters_and_takes_the_killed_ones_qdisc_at_its_en
 }
 
 #[test]
+fn whenever_it_is_killed_a_sweep_finds_all_that_it_left() {
+    let wire = Wire::new();
+    let (host, link) = (&wire.namespace, Wire::CATCHER);
+    let mut rounds_with_filters = 0;
+    // Qdiscs and filters come and go by what it sends to the kernel: killed at its first message,
+    // then at its second, and so on, until it comes to its end.
+    for message in 1.. {
+        let mut command = host.command("strace");
+        command
+            .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=sendto", "-e"])
+            .arg(format!("inject=sendto:signal=KILL:when={message}"))
+            .arg(nodecap::binary())
+            .args(["capture", "-i", link, "--hook", "clsact", "--no-track"])
+            .args(["--duration", "1ms", "-w", "/dev/null"]);
+        let finished = Process::start(&mut command, Stdout::Collected).wait();
+        if !our_filters(host, link).is_empty() {
+            rounds_with_filters += 1;
+        }
+        sweep(host);
+        assert!(
+            filters(host, link).is_empty() && !has_clsact(host, link),
+            "killed at message {message}"
+        );
+        if finished.code() == Some(0) {
+            break;
+        }
+    }
+    // Once the first was there, and once the second.
+    assert!(rounds_with_filters >= 2, "{rounds_with_filters}");
+}
+
+#[test]
 fn a_capture_in_another_pid_namespace_is_known_to_be_running() {
     let wire = Wire::new();
     let (host, link) = (&wire.namespace, Wire::CATCHER);

@@ -93,6 +93,11 @@ const TOOLS: &[Tool] = &[
         need: Need::Test,
     },
     Tool {
+        program: "strace",
+        package: "strace",
+        need: Need::Test,
+    },
+    Tool {
         program: "zstd",
         package: "zstd",
         need: Need::Test,

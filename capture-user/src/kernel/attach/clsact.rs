@@ -56,34 +56,61 @@ impl Clsact {
         };
         // Should the turn not come, something is holding it that isn't one of us.
         let _turn = owner::turn().map_err(|error| failed(error.into()))?;
-        let brought_qdisc = match self.netlink.add_clsact(index) {
-            Ok(()) => true,
-            Err(refused) if refused.errno() == libc::EEXIST => {
-                let qdisc = self.netlink.clsact(index).map_err(failed)?;
-                if direction == Direction::Out && qdisc.is_some_and(|it| it.kind == b"ingress") {
-                    return Err(KernelError::NoEgress {
-                        interface: interface.to_owned(),
-                    });
-                }
-                is_brought(&self.netlink, index).map_err(failed)?
-            }
-            Err(refused) => return Err(failed(refused)),
+        let link = |at, name| ClsactLink {
+            at,
+            name,
+            clsact: Arc::clone(self),
         };
-        let name = self.owner.name(brought_qdisc);
-        let at = self.put(program, &name, index, direction);
-        match at {
-            Ok(at) => Ok(ClsactLink {
-                at,
-                name,
-                clsact: Arc::clone(self),
-            }),
-            Err(refused) => {
-                if brought_qdisc {
-                    remove_unused_qdisc(&self.netlink, index);
+        let mut qdisc = self.netlink.clsact(index).map_err(failed)?;
+        if qdisc.is_none() {
+            let name = self.owner.name(true);
+            match self.put_with_qdisc(program, &name, index, direction) {
+                Ok(at) => return Ok(link(at, name)),
+                // Somebody else has brought one in this moment.
+                Err(refused) if refused.errno() == libc::EEXIST => {
+                    qdisc = self.netlink.clsact(index).map_err(failed)?;
                 }
-                Err(failed(refused))
+                Err(refused) => return Err(failed(refused)),
             }
         }
+        if direction == Direction::Out && qdisc.is_some_and(|it| it.kind == b"ingress") {
+            return Err(KernelError::NoEgress {
+                interface: interface.to_owned(),
+            });
+        }
+        let brought_qdisc = is_brought(&self.netlink, index).map_err(failed)?;
+        let name = self.owner.name(brought_qdisc);
+        let at = self.put(program, &name, index, direction).map_err(failed)?;
+        Ok(link(at, name))
+    }
+
+    /// Into a qdisc that comes with it.
+    fn put_with_qdisc(
+        &self,
+        program: BorrowedFd<'_>,
+        name: &Name,
+        index: u32,
+        direction: Direction,
+    ) -> Result<At, Refused> {
+        let at = At {
+            index,
+            direction,
+            priority: 1,
+            handle: handle(name, 0),
+        };
+        let (qdisc, filter) =
+            self.netlink
+                .add_clsact_with_bpf(&at, &name.to_string(), program.as_raw_fd())?;
+        match (&qdisc, &filter) {
+            (Ok(()), Ok(())) => return Ok(at),
+            (Ok(()), Err(_)) => {
+                remove_unused_qdisc(&self.netlink, index);
+            }
+            // It stands in another's qdisc now, under a name that says otherwise.
+            (Err(_), Ok(())) => self.netlink.delete_bpf(&at)?,
+            (Err(_), Err(_)) => {}
+        }
+        qdisc.and(filter).map(|()| at)
     }
 
     /// The first refusal counts, whatever the later ones say.
@@ -97,12 +124,11 @@ impl Clsact {
         let mut first_refusal = None;
         'priority: for priority in 1..=LAST_PRIORITY {
             for attempt in 0..HANDLES {
-                let handle = OURS << 24 | (name.token as u32).wrapping_add(attempt) & 0xff_ffff;
                 let at = At {
                     index,
                     direction,
                     priority,
-                    handle,
+                    handle: handle(name, attempt),
                 };
                 let added = self
                     .netlink
@@ -127,6 +153,11 @@ impl Clsact {
     }
 }
 
+/// The handle of a filter of this name, the n-th to be tried.
+fn handle(name: &Name, attempt: u32) -> u32 {
+    OURS << 24 | (name.token as u32).wrapping_add(attempt) & 0xff_ffff
+}
+
 /// A filter that we put up. Dropping it takes it away.
 pub(super) struct ClsactLink {
     at: At,
@@ -144,19 +175,12 @@ impl Drop for ClsactLink {
     fn drop(&mut self) {
         let _turn = owner::turn();
         let netlink = &self.clsact.netlink;
-        match remove(netlink, &self.at, &self.name) {
-            Ok(_) => {}
-            Err(refused) => {
-                tracing::warn!(
-                    "a filter stays on the interface with index {}: {refused}; `nodecap sweep` \
-                     removes it",
-                    self.at.index
-                );
-                return;
-            }
-        }
-        if self.name.brought_qdisc {
-            remove_unused_qdisc(netlink, self.at.index);
+        if let Err(refused) = remove(netlink, &self.at, &self.name, self.name.brought_qdisc) {
+            tracing::warn!(
+                "a filter stays on the interface with index {}: {refused}; `nodecap sweep` \
+                 removes it",
+                self.at.index
+            );
         }
     }
 }
@@ -184,27 +208,59 @@ pub(super) fn is_brought(netlink: &Rtnetlink, index: u32) -> Result<bool, Refuse
     Ok(false)
 }
 
-/// Takes a filter away, unless it is gone, or another's by now. Whether it was there.
-pub(super) fn remove(netlink: &Rtnetlink, at: &At, name: &Name) -> Result<bool, Refused> {
-    let removed = netlink.filters(at.index, at.direction).and_then(|filters| {
-        let there = filters.iter().any(|filter| {
+/// What was taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Removed {
+    Nothing,
+    Filter,
+    FilterAndQdisc,
+}
+
+/// Takes a filter away, unless it is gone, or another's by now; and `with_qdisc` the qdisc too, if
+/// nothing else hangs on it. The kernel takes a qdisc's filters away with it.
+pub(super) fn remove(
+    netlink: &Rtnetlink,
+    at: &At,
+    name: &Name,
+    with_qdisc: bool,
+) -> Result<Removed, Refused> {
+    let attempt = || {
+        let filters = netlink.filters(at.index, at.direction)?;
+        let is_it = |filter: &Filter| {
             (filter.handle, filter.priority) == (at.handle, at.priority)
                 && ours(filter).as_ref() == Some(name)
-        });
-        if there {
-            netlink.delete_bpf(at)?;
+        };
+        // What the filters of our priority have in common is listed too.
+        let goes_with_it = |filter: &Filter| {
+            is_it(filter)
+                || (filter.handle, filter.priority) == (0, at.priority) && filter.kind == b"bpf"
+        };
+        let other_way = match at.direction {
+            Direction::In => Direction::Out,
+            Direction::Out => Direction::In,
+        };
+        if !filters.iter().any(is_it) {
+            return Ok(Removed::Nothing);
         }
-        Ok(there)
-    });
-    match removed {
+        if with_qdisc
+            && filters.iter().all(goes_with_it)
+            && netlink.filters(at.index, other_way)?.is_empty()
+        {
+            netlink.delete_clsact(at.index)?;
+            return Ok(Removed::FilterAndQdisc);
+        }
+        netlink.delete_bpf(at)?;
+        Ok(Removed::Filter)
+    };
+    match attempt() {
         // The interface, the qdisc or the filter is gone.
-        Err(refused) if is_gone(&refused) => Ok(false),
+        Err(refused) if is_gone(&refused) => Ok(Removed::Nothing),
         other => other,
     }
 }
 
-/// Takes the clsact qdisc away if nothing hangs on it. Whether it did.
-pub(super) fn remove_unused_qdisc(netlink: &Rtnetlink, index: u32) -> bool {
+/// Takes the clsact qdisc away if nothing hangs on it.
+fn remove_unused_qdisc(netlink: &Rtnetlink, index: u32) {
     let unused = [Direction::In, Direction::Out]
         .into_iter()
         .all(|direction| {
@@ -212,7 +268,11 @@ pub(super) fn remove_unused_qdisc(netlink: &Rtnetlink, index: u32) -> bool {
                 .filters(index, direction)
                 .is_ok_and(|filters| filters.is_empty())
         });
-    unused && netlink.delete_clsact(index).is_ok()
+    if unused && let Err(refused) = netlink.delete_clsact(index) {
+        tracing::warn!(
+            "an unused clsact qdisc stays on the interface with index {index}: {refused}"
+        );
+    }
 }
 
 pub(super) fn is_gone(refused: &Refused) -> bool {

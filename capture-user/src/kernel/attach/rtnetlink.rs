@@ -98,11 +98,29 @@ impl Rtnetlink {
         Ok(Self(socket))
     }
 
-    /// Adds a clsact qdisc. `EEXIST` if the interface has one, or an ingress qdisc.
-    pub(super) fn add_clsact(&self, index: u32) -> Result<(), Refused> {
-        let mut payload = tcmsg(index, CLSACT_HANDLE, TC_H_CLSACT, 0);
-        attribute(&mut payload, TCA_KIND, b"clsact\0");
-        self.ask(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, &payload, |_| {})
+    /// Adds a clsact qdisc and in it a filter that runs an eBPF program, and says what became of
+    /// each: `EEXIST` if the interface has such a qdisc, or an ingress qdisc.
+    ///
+    /// Both in one datagram, which the kernel works off within the system call that sends it
+    /// (`netlink_rcv_skb`), the second also if it refuses the first. A signal is heard after that;
+    /// only where a module has to be loaded for the filter, once since the machine has started, a
+    /// kill still comes between.
+    pub(super) fn add_clsact_with_bpf(
+        &self,
+        at: &At,
+        name: &str,
+        program: i32,
+    ) -> Result<(Result<(), Refused>, Result<(), Refused>), Refused> {
+        let mut qdisc = tcmsg(at.index, CLSACT_HANDLE, TC_H_CLSACT, 0);
+        attribute(&mut qdisc, TCA_KIND, b"clsact\0");
+        let flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+        let mut both = request(RTM_NEWQDISC, flags, &qdisc);
+        // Messages start at multiples of four, and these payloads end there.
+        both.extend(request(RTM_NEWTFILTER, flags, &at.bpf(name, program)));
+        self.0.send_to(&both, &SocketAddr::new(0, 0), 0)?;
+        let qdisc = self.answers(|_| {})?;
+        let filter = self.answers(|_| {})?;
+        Ok((qdisc, filter))
     }
 
     /// Takes the clsact qdisc away, with every filter in it.
@@ -147,23 +165,8 @@ impl Rtnetlink {
     /// Adds a filter that runs an eBPF program and does what that returns (direct action).
     /// `EEXIST` if the handle is taken, `EINVAL` if the priority is another kind of filter's.
     pub(super) fn add_bpf(&self, at: &At, name: &str, program: i32) -> Result<(), Refused> {
-        let mut options = Vec::new();
-        attribute(&mut options, TCA_BPF_FD, &program.to_ne_bytes());
-        attribute(
-            &mut options,
-            TCA_BPF_NAME,
-            &[name.as_bytes(), b"\0"].concat(),
-        );
-        for (kind, flags) in [
-            (TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT),
-            (TCA_BPF_FLAGS_GEN, TCA_CLS_FLAGS_SKIP_HW),
-        ] {
-            attribute(&mut options, kind, &flags.to_ne_bytes());
-        }
-        let mut payload = at.tcmsg();
-        attribute(&mut payload, TCA_KIND, b"bpf\0");
-        attribute(&mut payload, TCA_OPTIONS, &options);
-        self.ask(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, &payload, |_| {})
+        let flags = NLM_F_CREATE | NLM_F_EXCL;
+        self.ask(RTM_NEWTFILTER, flags, &at.bpf(name, program), |_| {})
     }
 
     /// Takes away one filter of kind `bpf`. `ENOENT` if it isn't there.
@@ -192,12 +195,17 @@ impl Rtnetlink {
         kind: u16,
         flags: u16,
         payload: &[u8],
-        mut each: impl FnMut(&[u8]),
+        each: impl FnMut(&[u8]),
     ) -> Result<(), Refused> {
         let dumps = flags & NLM_F_DUMP == NLM_F_DUMP;
         let ack = if dumps { 0 } else { NLM_F_ACK };
         let message = request(kind, NLM_F_REQUEST | ack | flags, payload);
         self.0.send_to(&message, &SocketAddr::new(0, 0), 0)?;
+        self.answers(each)?
+    }
+
+    /// Hands the payload of each answer to one request to `each`, and says what became of it.
+    fn answers(&self, mut each: impl FnMut(&[u8])) -> io::Result<Result<(), Refused>> {
         loop {
             let (datagram, sender) = self.0.recv_from_full()?;
             if sender.port_number() != 0 {
@@ -205,7 +213,7 @@ impl Rtnetlink {
             }
             for message in messages(&datagram) {
                 match message.kind {
-                    NLMSG_DONE | NLMSG_ERROR => return outcome(message.payload),
+                    NLMSG_DONE | NLMSG_ERROR => return Ok(outcome(message.payload)),
                     _ => each(message.payload),
                 }
             }
@@ -217,6 +225,27 @@ impl At {
     fn tcmsg(&self) -> Vec<u8> {
         let info = u32::from(self.priority) << 16 | u32::from(EVERY_PROTOCOL);
         tcmsg(self.index, self.handle, parent(self.direction), info)
+    }
+
+    /// A filter here that runs an eBPF program and does what that returns (direct action).
+    fn bpf(&self, name: &str, program: i32) -> Vec<u8> {
+        let mut options = Vec::new();
+        attribute(&mut options, TCA_BPF_FD, &program.to_ne_bytes());
+        attribute(
+            &mut options,
+            TCA_BPF_NAME,
+            &[name.as_bytes(), b"\0"].concat(),
+        );
+        for (kind, flags) in [
+            (TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT),
+            (TCA_BPF_FLAGS_GEN, TCA_CLS_FLAGS_SKIP_HW),
+        ] {
+            attribute(&mut options, kind, &flags.to_ne_bytes());
+        }
+        let mut payload = self.tcmsg();
+        attribute(&mut payload, TCA_KIND, b"bpf\0");
+        attribute(&mut payload, TCA_OPTIONS, &options);
+        payload
     }
 }
 

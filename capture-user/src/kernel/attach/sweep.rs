@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::super::error::KernelError;
-use super::clsact::{is_gone, ours, remove, remove_unused_qdisc};
+use super::clsact::{Removed, is_gone, ours, remove};
 use super::owner::{self, Heir, Name};
 use super::refused::Refused;
 use super::rtnetlink::{At, Rtnetlink};
@@ -99,8 +99,7 @@ struct Sweep<'a> {
 
 impl Sweep<'_> {
     fn interface(&mut self, index: u32, ways: &[Direction]) -> Result<(), KernelError> {
-        let mut brought_qdisc = false;
-        let mut removed = false;
+        let mut left_behind = Vec::new();
         for direction in ways.iter().copied() {
             let filters = match self.netlink.filters(index, direction) {
                 Ok(filters) => filters,
@@ -116,28 +115,32 @@ impl Sweep<'_> {
                     direction,
                     process: name.process,
                 };
-                if !self.is_left_behind(&name)? {
-                    self.swept.running.push(found);
-                    continue;
-                }
                 let at = At {
                     index,
                     direction,
                     priority: filter.priority,
                     handle: filter.handle,
                 };
-                let gone = remove(self.netlink, &at, &name)
-                    .map_err(|refused| cannot(&found.to_string(), refused))?;
-                if gone {
-                    brought_qdisc |= name.brought_qdisc;
-                    removed = true;
-                    self.swept.removed.push(found);
+                if self.is_left_behind(&name)? {
+                    left_behind.push((at, name, found));
+                } else {
+                    self.swept.running.push(found);
                 }
             }
         }
-        if removed && brought_qdisc {
-            let turn = owner::turn();
-            if matches!(turn, Ok(Some(_))) && remove_unused_qdisc(self.netlink, index) {
+        if left_behind.is_empty() {
+            return Ok(());
+        }
+        let turn = owner::turn();
+        let with_qdisc = matches!(turn, Ok(Some(_)))
+            && left_behind.iter().any(|(_, name, _)| name.brought_qdisc);
+        for (at, name, found) in left_behind {
+            let removed = remove(self.netlink, &at, &name, with_qdisc)
+                .map_err(|refused| cannot(&found.to_string(), refused))?;
+            if removed != Removed::Nothing {
+                self.swept.removed.push(found);
+            }
+            if removed == Removed::FilterAndQdisc {
                 self.swept.removed.push(Found::Qdisc {
                     interface: name_of(index),
                 });
