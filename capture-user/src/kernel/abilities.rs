@@ -363,8 +363,8 @@ const PERFMON: About = About {
     required: false,
     net_admin: false,
     done: "CAP_PERFMON is there",
-    effect: "the verifier guards the program against speculation, at a cost for each packet, and \
-             refuses address, port and protocol options",
+    effect: "no capture before Linux 6.12; since then the verifier guards the program against \
+             speculation, at a cost for each packet, and refuses address, port and protocol options",
     kernel: "",
 };
 
