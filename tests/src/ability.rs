@@ -55,8 +55,14 @@ fn doctor() -> &'static BTreeMap<String, Option<String>> {
     })
 }
 
+/// The abilities that the doctor tells of.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    doctor().keys().map(String::as_str)
+}
+
 /// Why this ability is missing here, or nothing if it is there: one of the doctor's, or `ipvs`,
-/// `program NAME`, `kernel A.B` for what only the version tells.
+/// `program NAME`, `kernel A.B` for what only the version tells, `guest` for a machine of `cargo
+/// xtask vm`, whose kernel's history is known.
 ///
 /// # Panics
 ///
@@ -72,6 +78,9 @@ pub fn missing(ability: &str) -> Option<String> {
     }
     if ability == "ipvs" {
         return ipvs_missing();
+    }
+    if ability == "guest" {
+        return (!is_guest()).then(|| "this is no guest of `cargo xtask vm`".to_owned());
     }
     match doctor().get(ability) {
         Some(why) => why.clone(),
@@ -138,7 +147,7 @@ pub fn all_there(abilities: &[&str]) -> bool {
 }
 
 /// Ends the test here, saying so, unless this kernel and machine have all these abilities: names
-/// of `nodecap doctor`'s table, `ipvs`, `program NAME`, `kernel A.B`.
+/// of `nodecap doctor`'s table, `ipvs`, `program NAME`, `kernel A.B`, `guest`.
 #[macro_export]
 macro_rules! need {
     ($($ability:literal),+ $(,)?) => {
