@@ -28,7 +28,12 @@ const SYMBOL_LEN: usize = 24;
 /// An object with one program of this name in a section that says what kind of program it is.
 #[must_use]
 pub fn object(section: &str, name: &str, program: &[Instruction]) -> Vec<u8> {
-    let code = program.concat();
+    object_of_many(section, &[(name, program)])
+}
+
+/// An object with these programs, each by its name, in a section that says what kind they are.
+#[must_use]
+pub fn object_of_many(section: &str, programs: &[(&str, &[Instruction])]) -> Vec<u8> {
     let mut names = vec![0];
     let mut place = |name: &str| {
         let place = names.len() as u32;
@@ -36,15 +41,19 @@ pub fn object(section: &str, name: &str, program: &[Instruction]) -> Vec<u8> {
         names.push(0);
         place
     };
-    let [section_name, symbol_name] = [section, name].map(&mut place);
-    let [symbols_name, names_name] = [".symtab", ".strtab"].map(&mut place);
+    let [section_name, symbols_name, names_name] = [section, ".symtab", ".strtab"].map(&mut place);
 
     let mut symbols = vec![0; SYMBOL_LEN];
-    symbols.extend(symbol_name.to_le_bytes());
-    // STB_GLOBAL and STT_FUNC, default visibility, in section 1.
-    symbols.extend([0x12, 0, 1, 0]);
-    symbols.extend(0u64.to_le_bytes());
-    symbols.extend((code.len() as u64).to_le_bytes());
+    let mut code = Vec::new();
+    for (name, program) in programs {
+        symbols.extend(place(name).to_le_bytes());
+        // STB_GLOBAL and STT_FUNC, default visibility, in section 1.
+        symbols.extend([0x12, 0, 1, 0]);
+        symbols.extend((code.len() as u64).to_le_bytes());
+        code.extend(program.concat());
+        let len = size_of_val(*program) as u64;
+        symbols.extend(len.to_le_bytes());
+    }
 
     let code_at = HEADER_LEN;
     let symbols_at = code_at + code.len();

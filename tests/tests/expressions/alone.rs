@@ -42,6 +42,23 @@ impl Way {
             .filter(move |way| fragments || !matches!(way, Self::Xdp | Self::XdpIndirectly))
     }
 
+    /// The kind of program, as a section's name says it.
+    pub(crate) const fn section(self) -> &'static str {
+        match self {
+            Self::Tc | Self::TcIndirectly => "classifier",
+            Self::Xdp | Self::XdpIndirectly | Self::OldXdp => "xdp",
+        }
+    }
+
+    /// The program for a packet that comes in, as the kernel reads it.
+    pub(crate) fn whole(self, program: &Program) -> Vec<elf::Instruction> {
+        // The second argument: it comes in.
+        let incoming = Instruction::math32(Math::Move, R2, Value::Number(0));
+        let mut code = vec![incoming.encode()];
+        code.extend(self.code(program).iter().map(Instruction::encode));
+        code
+    }
+
     fn code(self, program: &Program) -> Vec<Instruction> {
         let fragments = Hook::Xdp { fragments: true };
         match self {
@@ -69,15 +86,11 @@ impl Alone {
     #[track_caller]
     pub(crate) fn load(what: &str, program: &Program, way: Way) -> Self {
         let at_tc = matches!(way, Way::Tc | Way::TcIndirectly);
-        // The second argument: it comes in.
-        let incoming = Instruction::math32(Math::Move, R2, Value::Number(0));
-        let mut code = vec![incoming.encode()];
-        code.extend(way.code(program).iter().map(Instruction::encode));
-        let section = if at_tc { "classifier" } else { "xdp" };
+        let code = way.whole(program);
         // Nothing here refers to the kernel's types, and reading them takes longest.
         let mut ebpf = EbpfLoader::new()
             .btf(None)
-            .load(&elf::object(section, "alone", &code))
+            .load(&elf::object(way.section(), "alone", &code))
             .unwrap();
         let alone = ebpf.program_mut("alone").unwrap();
         let loaded = if at_tc {
