@@ -33,6 +33,8 @@ pub(super) struct Report {
     pub(super) end: End,
     pub(super) results: Results,
     pub(super) took: Duration,
+    /// The processor time that it took: see [`Guest::processor_time`].
+    pub(super) processor_time: Duration,
     /// The folder with the console's and the results' logs.
     pub(super) folder: PathBuf,
 }
@@ -99,7 +101,9 @@ pub(super) fn run(
     let mut guest = Guest(command.spawn().context("can't start qemu")?);
     let mut heard = 0;
     let mut has_ended = false;
+    let mut processor_time = Duration::ZERO;
     let end = loop {
+        processor_time = guest.processor_time().unwrap_or(processor_time);
         let said = read(&results_log(&folder));
         while let Some((line, _)) = said.get(heard..).and_then(|rest| rest.split_once('\n')) {
             hear(line.trim_end_matches('\r'));
@@ -131,6 +135,7 @@ pub(super) fn run(
         end,
         results: Results::read(&read(&results_log(&folder))),
         took: start.elapsed(),
+        processor_time,
         folder,
     })
 }
