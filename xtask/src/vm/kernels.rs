@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
@@ -139,6 +139,12 @@ pub(super) fn get(wanted: &[Series], refresh: bool) -> Result<Vec<Kernel>> {
             if !refresh && let Some(kernel) = Kernel::open(series, &folder) {
                 return Ok(kernel);
             }
+            // Another run may be fetching the same one, and have done so once it is our turn.
+            let turn = File::create(cache.join("lock"))?;
+            turn.lock().context("can't wait for another run")?;
+            if !refresh && let Some(kernel) = Kernel::open(series, &folder) {
+                return Ok(kernel);
+            }
             if apt.is_none() {
                 let new = Apt::new(&cache.join("apt"))?;
                 new.refresh();
@@ -172,7 +178,8 @@ fn fetch(apt: &Apt, series: &Series, folder: &Path) -> Result<Kernel> {
     {
         return Ok(kernel);
     }
-    let unpacked = folder.with_extension("unpacking");
+    // Not `with_extension`, for which `.12` would be the extension of 6.12.
+    let unpacked = PathBuf::from(format!("{}.unpacking", folder.display()));
     if unpacked.exists() {
         fs::remove_dir_all(&unpacked)?;
     }
