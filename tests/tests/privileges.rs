@@ -6,7 +6,7 @@ mod filters;
 
 use filters::{PASS, filters, has_clsact, our_filters};
 use lab::Signal;
-use lab::ability::missing;
+use lab::ability::{is_guest, missing};
 use lab::flows::FlowsFile;
 use lab::frames::corpus;
 use lab::need;
@@ -18,10 +18,15 @@ use lab::topology::{Node, Wire};
 const ALL: [&str; 3] = ["bpf", "net_admin", "perfmon"];
 const HOOKS: [&str; 3] = ["tc", "clsact", "xdp"];
 
-/// A capture of everything at every hook: it works, and says what is missing, if anything is.
+/// All of them, or on an emulated machine, which takes some seconds over each, the usual one.
+fn some_hooks() -> &'static [&'static str] {
+    if is_guest() { &HOOKS[..1] } else { &HOOKS }
+}
+
+/// A capture of everything at these hooks: it works, and says what is missing, if anything is.
 #[track_caller]
-fn assert_captures(capabilities: &[&str], said: Option<&str>) {
-    for hook in HOOKS {
+fn assert_captures(hooks: &[&str], capabilities: &[&str], said: Option<&str>) {
+    for hook in hooks {
         let wire = Wire::new();
         let capture = Nodecap::capture(&wire.namespace, Wire::CATCHER)
             .args(["--hook", hook, "-q"])
@@ -42,7 +47,7 @@ fn assert_captures(capabilities: &[&str], said: Option<&str>) {
 /// It fails at every hook, in one line that names what is missing.
 #[track_caller]
 fn assert_refused(capabilities: &[&str], arguments: &[&str], missing: &str) {
-    for hook in HOOKS {
+    for hook in some_hooks() {
         let wire = Wire::new();
         let refused = Nodecap::capture(&wire.namespace, Wire::CATCHER)
             .args(["--hook", hook])
@@ -67,7 +72,7 @@ fn three_capabilities_are_enough_to_capture_by_every_hook() {
         assert_refused(&ALL, &[], "ulimit -l");
     }
     need!("kernel 5.11");
-    assert_captures(&ALL, None);
+    assert_captures(&HOOKS, &ALL, None);
 }
 
 #[test]
@@ -89,9 +94,17 @@ fn three_capabilities_are_enough_for_verdicts_on_the_kernels_word() {
     let [reset] = flows.resets.as_slice() else {
         panic!("one reset, not {:#?}", flows.resets);
     };
-    assert_eq!(reset.cause, "closed-port");
     if missing("reset-reasons").is_none() {
-        assert_eq!(reset.confidence, "kernel", "{reset:#?}");
+        assert_eq!(
+            (&*reset.cause, &*reset.confidence),
+            ("closed-port", "kernel")
+        );
+    } else {
+        // A rule that rejects would look the same, and the kernel doesn't say that it was none.
+        assert!(
+            ["closed-port", "unknown"].contains(&&*reset.cause) && reset.confidence != "kernel",
+            "{reset:#?}"
+        );
     }
 }
 
@@ -104,7 +117,7 @@ fn without_perfmon_everything_is_captured_and_nothing_is_known_beside() {
         assert_refused(&held, &[], "CAP_PERFMON missing");
     }
     need!("kernel 6.12");
-    assert_captures(&held, Some("without CAP_PERFMON"));
+    assert_captures(some_hooks(), &held, Some("without CAP_PERFMON"));
 }
 
 #[test]
