@@ -41,6 +41,8 @@ pub struct KernelReset {
 pub struct Drop {
     /// As [`super::sighting::Sighting::identity`].
     pub identity: u64,
+    /// Its addresses and ports where it was dropped, if they could be read.
+    pub tuple: Option<Tuple>,
     /// Why (`enum skb_drop_reason`, since 5.17), by name without its prefix: `NETFILTER_DROP`.
     pub reason: Option<&'static str>,
 }

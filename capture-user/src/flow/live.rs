@@ -376,6 +376,17 @@ impl Ring {
             .any(|live| live.identity == NonZeroU64::new(identity))
     }
 
+    /// The flow of the packet that had `identity` last by `time`, among the newest `most`.
+    pub(super) fn holder(&self, identity: u64, time: u64, most: usize) -> Option<FlowRef> {
+        let identity = NonZeroU64::new(identity)?;
+        (self.oldest()..self.next)
+            .rev()
+            .take(most)
+            .map_while(|number| self.get(number))
+            .find(|live| live.first <= time && live.identity == Some(identity))
+            .map(|live| live.flow)
+    }
+
     /// Those first seen at or after `since`, newest first.
     pub(super) fn each_since(&mut self, since: u64, mut change: impl FnMut(&mut Live)) {
         let oldest = self.oldest();

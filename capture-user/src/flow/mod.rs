@@ -13,7 +13,8 @@
 //! - `table`, `bindings`, `connection`: the flows, bounded, found by any of their tuples
 //! - `tcp`: a connection as a bystander sees it; `path`, `delays`: where packets pass, how fast
 //! - [`nat`]: translations; `mappings`, `recent`: what conntrack and the kernel told lately
-//! - [`record`], `json`, `comment`, [`summary`]: what is told of it all; [`names`]: by which names
+//! - [`record`], `json`, `comment`, [`summary`]: what is told of it all; [`names`]: by which names;
+//!   [`happening`]: what somebody waits for
 //! - [`mod@tuple`]: addresses and ports; [`sighting`]: a packet on a hook; [`evidence`]: what else is
 //!   known; [`role`]: what an interface stands for
 //! - [`reset`]: the verdict on a reset, a pure function of a [`reset::Case`]
@@ -24,6 +25,7 @@ mod connection;
 mod delays;
 pub mod evidence;
 mod fingerprint;
+pub mod happening;
 mod json;
 mod live;
 mod mappings;

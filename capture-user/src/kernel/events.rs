@@ -64,6 +64,7 @@ fn evidence(event: &Event, reasons: &Reasons) -> Option<Evidence> {
         EventKind::RESET_RECEIVED => Fact::ResetReceived(reset()?),
         EventKind::DROPPED => Fact::Dropped(Drop {
             identity: event.identity,
+            tuple: tuple(&event.tuple),
             reason: reasons.of_drop(event.reason),
         }),
         EventKind::CONNTRACK => Fact::Conntrack(Mapping {

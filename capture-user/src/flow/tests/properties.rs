@@ -117,6 +117,7 @@ fn step() -> impl Strategy<Value = Step> {
             netns: 0
         })),
         (0..4u64).prop_map(|identity| Fact::Dropped(Drop {
+            tuple: None,
             identity,
             reason: None
         })),

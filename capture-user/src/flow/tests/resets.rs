@@ -158,6 +158,7 @@ fn evidence_may_come_before_and_after_and_never_of_another_connection() {
     let segment = Packet::tcp(POD, SERVER, "P.", 1_001, 9_001).data(9);
     node.see(VETH, IN, syn_skb, &segment);
     node.learn(Fact::Dropped(Drop {
+        tuple: None,
         identity: 0x77,
         reason: Some("NETFILTER_DROP"),
     }));
@@ -185,6 +186,7 @@ fn a_drop_of_the_next_packet_in_the_same_skb_is_not_the_answered_segment_s() {
         &Packet::udp("172.17.0.2:5", "192.0.2.9:53", b"?"),
     );
     node.learn(Fact::Dropped(Drop {
+        tuple: None,
         identity: 0x77,
         reason: Some("NETFILTER_DROP"),
     }));

@@ -25,6 +25,7 @@ impl Tracker {
         while let Some((_, flow)) = self.untold.pop_front_if(|(time, _)| *time < due) {
             self.tell_nats(flow);
         }
+        self.place_drops(now);
         self.recent
             .forget_before(now.saturating_sub(window.saturating_mul(4).max(SECOND)));
         let (mut slot, since) = self.sweep;
@@ -121,6 +122,7 @@ impl Tracker {
         let Some((mut found, primary)) = self.table.remove(flow) else {
             return;
         };
+        self.flow_ended(found.id);
         let judged = found
             .more
             .as_mut()

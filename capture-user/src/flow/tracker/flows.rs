@@ -1,6 +1,7 @@
 //! Which flow a packet is of, and what its flow learns from it.
 
 use super::super::connection::Flow;
+use super::super::happening::Kind;
 use super::super::live::{FlowRef, Hook, Live, NO_NAT};
 use super::super::parse::{Content, Parsed};
 use super::super::path::Pass;
@@ -44,6 +45,12 @@ impl Tracker {
         if let Some(more) = self.table.more(flow) {
             more.icmp_errors += 1;
         }
+        self.happened(
+            Kind::IcmpError,
+            live.first,
+            flow.id,
+            self.packets.count() + 1,
+        );
         live.flow = flow;
         // It goes the other way than what it quotes.
         live.from = u8::from(from == 0);
@@ -75,6 +82,7 @@ impl Tracker {
         {
             live.reset = self.note_reset(packet, flow, from, segment, live.hooks[0]);
         }
+        let counted = self.counted(flow, from);
         let Some(flow) = self.table.get_mut(flow) else {
             return;
         };
@@ -101,6 +109,9 @@ impl Tracker {
         tcp::count(&mut flow.sides, from, sighting.time, sighting.original_len);
         if flow.to_show {
             show(flow, live);
+        }
+        if let Some(counted) = counted {
+            self.compare(counted, live.flow, from, sighting.time, packet);
         }
     }
 

@@ -95,6 +95,7 @@ impl Tracker {
             return;
         };
         self.merged += 1;
+        self.flows_joined(gone.id, kept.id);
         // Leg by leg, which one of the kept flow's it has become.
         let now: Vec<u8> = gone_legs
             .iter()

@@ -8,11 +8,13 @@
 //!   flow a packet is of
 //! - `translations`: as packets show them and conntrack tells of them; `merging`: flows with
 //!   several tuples, and flows that turn out to be one
-//! - `resets`: from a reset to its verdict; `ends`: what becomes of flows that are over
+//! - `resets`: from a reset to its verdict; `ends`: what becomes of flows that are over;
+//!   `happenings`: what somebody waits for
 
 mod ahead;
 mod ends;
 mod flows;
+mod happenings;
 mod merging;
 mod packets;
 mod resets;
@@ -23,8 +25,10 @@ use std::collections::VecDeque;
 use foldhash::fast::RandomState;
 
 use self::ahead::Read;
+use self::happenings::Happenings;
 use super::comment;
 use super::evidence::{Change, Evidence, Fact};
+use super::happening::Kinds;
 use super::live::{FlowRef, NO_NAT, Ring};
 use super::mappings::{self, Mappings};
 use super::names::Names;
@@ -57,6 +61,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// Whether somebody takes records; without, none is made.
     pub records: bool,
+    /// What somebody waits for; nothing costs nothing.
+    pub watch: Kinds,
     /// What the capture can see.
     pub environment: Environment,
 }
@@ -70,6 +76,7 @@ impl Default for Config {
             window: 50_000_000,
             timeouts: Timeouts::default(),
             records: true,
+            watch: Kinds::default(),
             environment: Environment::default(),
         }
     }
@@ -158,6 +165,7 @@ pub struct Tracker {
     untold: VecDeque<(u64, FlowRef)>,
     records: Vec<Record>,
     names: Names,
+    happenings: Happenings,
     summary: Summary,
     /// Flows that turned out to be part of another.
     merged: u64,
@@ -184,6 +192,7 @@ impl Tracker {
             untold: VecDeque::new(),
             records: Vec::new(),
             names: Names::default(),
+            happenings: Happenings::default(),
             summary: Summary::default(),
             merged: 0,
             now: 0,
@@ -266,7 +275,10 @@ impl Tracker {
         let forgotten = match fact {
             Fact::ResetSent(reset) => self.recent.sent(time, reset),
             Fact::ResetReceived(reset) => self.recent.received(time, reset),
-            Fact::Dropped(drop) => self.recent.dropped(time, drop),
+            Fact::Dropped(drop) => {
+                self.note_drop(time, &drop);
+                self.recent.dropped(time, drop)
+            }
             Fact::Conntrack(mapping) => {
                 match mapping.change {
                     Change::Present => self.mapped(time, &mapping),
@@ -295,7 +307,7 @@ impl Tracker {
             return annotations;
         }
         // A flow that became part of another has changed this along.
-        annotations.flow = Some(flow.id);
+        annotations.flow = Some(self.number_now(flow));
         if nat != NO_NAT && nat_stop == ticket.stop {
             self.comment_nat(flow, nat, &mut annotations);
         }

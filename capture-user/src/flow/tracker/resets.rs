@@ -4,6 +4,7 @@
 //! and what the kernel says of it, when its packet is written.
 
 use super::super::comment;
+use super::super::happening::Kind;
 use super::super::live::{FlowRef, Hook, Live};
 use super::super::pending::{Judged, OwnedCase, Pending};
 use super::super::record::{Record, ResetRecord};
@@ -93,6 +94,7 @@ impl Tracker {
             self.pending.pop_front();
         }
         self.pending.push_back(pending);
+        self.happened(Kind::Reset, segment.time, flow.id, packet);
         true
     }
 

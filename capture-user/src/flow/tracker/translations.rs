@@ -1,6 +1,7 @@
 //! Translations, as packets show them and as conntrack tells of them.
 
 use super::super::evidence::{Change, Mapping};
+use super::super::happening::Kind;
 use super::super::live::{FlowRef, Hook};
 use super::super::mappings;
 use super::super::nat::{Nat, NatEvidence, NatKind};
@@ -104,6 +105,7 @@ impl Tracker {
         if !told {
             self.summary.count_nat(kind);
             self.untold.push_back((time, flow));
+            self.happened(Kind::Nat, time, flow.id, 0);
         }
         Some(index)
     }

@@ -94,6 +94,7 @@ impl<'a> Steps<'a> {
                 }
             }
             2 => Fact::Dropped(Drop {
+                tuple: None,
                 identity: u64::from(what >> 2 & 7),
                 reason,
             }),
