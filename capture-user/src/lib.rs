@@ -13,6 +13,7 @@
 //! - [`metrics`]: figures for Prometheus, and who serves them
 //! - [`node`]: what the kernel's network tables hold, read and left as they are
 //! - [`packet`]: one packet, as it is handed from the session to the sinks
+//! - [`recorder`]: the flight recorder's core: packets in, and those out that an event asks for
 //! - [`repair`]: closing a file that was cut off
 //! - [`session`]: one capture, wired together
 //! - [`sink`]: where packets end up
@@ -31,6 +32,7 @@ pub mod metrics;
 mod netlink;
 pub mod node;
 pub mod packet;
+pub mod recorder;
 pub mod repair;
 pub mod session;
 pub mod sink;
