@@ -224,6 +224,19 @@ impl Capture {
         self.process.has_ended()
     }
 
+    /// Waits until its filter has matched at least `count` packets.
+    ///
+    /// # Panics
+    ///
+    /// When it doesn't get there.
+    #[track_caller]
+    pub fn wait_until_received(&self, count: u64) -> Counts {
+        wait_for(&format!("{count} packets received"), || {
+            let counts = self.counts();
+            (counts.received >= count).then_some(counts)
+        })
+    }
+
     /// The process, for what isn't nodecap's own.
     #[must_use]
     pub fn process(&self) -> &Process {

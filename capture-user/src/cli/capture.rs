@@ -11,11 +11,13 @@ use clap::ValueEnum;
 use super::matching::Matching;
 use super::{user, values};
 use crate::error::{Error, Result};
+use crate::flow::happening::Kind;
 use crate::kernel::attach::Hook;
 use crate::packet::Direction;
+use crate::recorder::{LEAST_BYTES, Order, Reach};
 use crate::session::limits::Limits;
 use crate::session::outside::Outside;
-use crate::session::plan::{Flush, Plan, Rotate};
+use crate::session::plan::{Flush, Plan, Record, Rotate};
 use crate::session::{self, Outcome};
 use crate::sink::files::exec::Exec;
 use crate::target::entering::enter_where_needed;
@@ -25,6 +27,8 @@ use crate::target::workload::Workload;
 /// The ring unless told otherwise: at a million small packets a second it holds a sixth of a
 /// second.
 const DEFAULT_RING: u64 = 32 << 20;
+/// The flight recorder's memory unless told otherwise.
+const DEFAULT_RECORDER: u64 = 64 << 20;
 /// The smallest ring that takes the largest record.
 const SMALLEST_RING: u64 = 512 << 10;
 /// The largest that the kernel's ring can be (`RINGBUF_MAX_DATA_SZ` is above it on 64 bits).
@@ -154,6 +158,29 @@ pub struct Args {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     snapshot: Option<PathBuf>,
 
+    /// Keep recent packets in memory, and write those of a flow only around an event in it
+    #[arg(
+        long,
+        value_name = "EVENT",
+        value_delimiter = ',',
+        value_enum,
+        conflicts_with = "no_track",
+        help_heading = "Flight recorder"
+    )]
+    on: Vec<What>,
+
+    /// How far before the event: a time (30s), or a number of packets
+    #[arg(long, value_name = "TIME|PACKETS", default_value = "30s", value_parser = values::reach, requires = "on", help_heading = "Flight recorder")]
+    before: Reach,
+
+    /// How far after it
+    #[arg(long, value_name = "TIME|PACKETS", default_value = "5s", value_parser = values::reach, requires = "on", help_heading = "Flight recorder")]
+    after: Reach,
+
+    /// Memory for the packets that wait. Default 64M
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_RECORDER, hide_default_value = true, value_parser = values::size, requires = "on", help_heading = "Flight recorder")]
+    recorder_size: u64,
+
     /// Print packets also when writing a file
     #[arg(long, help_heading = "Output", conflicts_with = "quiet")]
     print: bool,
@@ -199,6 +226,36 @@ pub struct Args {
     /// Exit with status 3 if any matched packet was lost
     #[arg(long, help_heading = "Resources")]
     fail_on_loss: bool,
+}
+
+/// `--on`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// A connection was reset
+    Reset,
+    /// A translation of an address or port was recognised
+    Nat,
+    /// A TCP segment was sent again
+    Retransmit,
+    /// The kernel dropped a TCP segment that had been captured
+    Drop,
+    /// An ICMP error quotes one of the flow's packets
+    IcmpError,
+    /// A side closed its TCP window
+    ZeroWindow,
+}
+
+impl From<What> for Kind {
+    fn from(what: What) -> Self {
+        match what {
+            What::Reset => Self::Reset,
+            What::Nat => Self::Nat,
+            What::Retransmit => Self::Retransmit,
+            What::Drop => Self::Drop,
+            What::IcmpError => Self::IcmpError,
+            What::ZeroWindow => Self::ZeroWindow,
+        }
+    }
 }
 
 /// `--hook`.
@@ -273,6 +330,7 @@ impl Args {
             ));
         }
         let rotate = self.rotate()?;
+        let record = self.record()?;
         let filter = self.matching.resolve()?;
         let lists = self.matching.lists();
         Ok(Plan {
@@ -330,6 +388,7 @@ impl Args {
             track: !self.no_track,
             follow: !self.no_follow && !self.no_track,
             max_flows: self.max_flows,
+            record,
             names: !self.numeric,
             verbosity: self.verbose,
             ring_bytes: ring_bytes(self.ring_size)?,
@@ -343,6 +402,37 @@ impl Args {
 }
 
 impl Args {
+    /// What the flight recorder writes, if there is one.
+    fn record(&self) -> Result<Option<Record>> {
+        if self.on.is_empty() {
+            return Ok(None);
+        }
+        if self.recorder_size < LEAST_BYTES {
+            return Err(Error::usage(format!(
+                "--recorder-size {}: the largest packets don't fit into less than {}K",
+                self.recorder_size,
+                LEAST_BYTES >> 10
+            )));
+        }
+        // Lines are for somebody who is looking, -U for somebody who reads along. And nobody knows
+        // how long a number of packets takes.
+        let at_once = self.packet_buffered
+            || self.write.is_none()
+            || matches!(self.before, Reach::Packets(_));
+        Ok(Some(Record {
+            on: self.on.iter().copied().map(Kind::from).collect(),
+            before: self.before,
+            after: self.after,
+            order: if at_once {
+                Order::AtOnce
+            } else {
+                Order::ByTime
+            },
+            bytes: usize::try_from(self.recorder_size)
+                .map_err(|_| Error::usage("--recorder-size is more than there can be"))?,
+        }))
+    }
+
     /// When another file begins, if ever.
     fn rotate(&self) -> Result<Option<Rotate>> {
         if self.rotate_size.is_none() && self.rotate_interval.is_none() {
@@ -503,6 +593,21 @@ mod tests {
     }
 
     #[test]
+    fn the_flight_recorder_writes_by_time_where_it_can() {
+        let record = |words: &str| resolve(words).unwrap().record.unwrap();
+        let plain = record("-w x --on reset,drop");
+        assert_eq!(plain.on, [Kind::Reset, Kind::Drop].into_iter().collect());
+        assert_eq!(plain.before, Reach::Time(Duration::from_secs(30)));
+        assert_eq!(plain.after, Reach::Time(Duration::from_secs(5)));
+        assert_eq!((plain.order, plain.bytes), (Order::ByTime, 64 << 20));
+        for words in ["--on nat", "-w x -U --on nat", "-w x --on nat --before 100"] {
+            assert_eq!(record(words).order, Order::AtOnce, "{words}");
+        }
+        assert_eq!(record("-w x --on nat --after 7").after, Reach::Packets(7));
+        assert_eq!(resolve("-w x").unwrap().record, None);
+    }
+
+    #[test]
     fn xdp_is_for_what_comes_in() {
         for words in ["--hook xdp", "--hook xdp -Q in", "--hook xdp -Q inout"] {
             let plan = resolve(words).unwrap();
@@ -561,6 +666,16 @@ mod tests {
             ),
             ("--pod web", "default/web"),
             ("--pid x", "--pid"),
+            ("--before 5s", "--on"),
+            ("--after 5", "--on"),
+            ("--recorder-size 1M", "--on"),
+            ("--on reset --no-track", "--no-track"),
+            (
+                "--on rest",
+                "reset, nat, retransmit, drop, icmp-error, zero-window",
+            ),
+            ("--on reset --before soon", "neither a time"),
+            ("--on reset --recorder-size 64K", "1024K"),
         ] {
             let refusal = refusal(words);
             assert!(refusal.contains(said), "`{words}`: {refusal}");

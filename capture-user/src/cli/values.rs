@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::filter::expression::Expression;
+use crate::recorder::Reach;
 use crate::sink::files::exec::Exec;
 
 /// Reads a size in bytes: `1500`, `64K`, `10M`, `2G`. The letters are powers of 1,024, as with
@@ -91,6 +92,18 @@ pub(super) fn flows(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Reads how far something reaches from an event: a bare number is packets, a time has a unit.
+pub(super) fn reach(text: &str) -> Result<Reach, String> {
+    if let Ok(packets) = text.parse() {
+        return Ok(Reach::Packets(packets));
+    }
+    humantime::parse_duration(text)
+        .map(Reach::Time)
+        .map_err(|_| {
+            format!("`{text}` is neither a time (such as 30s or 5m) nor a number of packets")
+        })
+}
+
 /// Reads a length of time: `90s`, `5m`, `1h30m`; a bare number is seconds, also `0.5`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let malformed =
@@ -173,5 +186,16 @@ mod tests {
             );
         }
         assert!(duration("0").is_err() && duration("0s").is_err());
+    }
+
+    #[test]
+    fn a_reach_is_packets_or_a_time_with_its_unit() {
+        assert_eq!(reach("30"), Ok(Reach::Packets(30)));
+        assert_eq!(reach("0"), Ok(Reach::Packets(0)));
+        assert_eq!(reach("30s"), Ok(Reach::Time(Duration::from_secs(30))));
+        assert_eq!(reach("0s"), Ok(Reach::Time(Duration::ZERO)));
+        for bad in ["", "-1", "0.5", "5x", "s"] {
+            assert!(reach(bad).unwrap_err().contains("neither a time"), "{bad}");
+        }
     }
 }

@@ -85,6 +85,7 @@ pub(super) fn config(plan: &Plan, complete: bool, told: &Told) -> Config {
     Sysctls::read().fill(&mut environment);
     Config {
         max_flows: plan.max_flows,
+        watch: plan.record.map(|record| record.on).unwrap_or_default(),
         environment,
         ..Config::default()
     }

@@ -10,6 +10,7 @@ use capture_common::counters::Counters;
 
 use super::Session;
 use super::progress::{Board, Written};
+use super::recording::Recorded;
 use crate::flow::reset::{Cause, OriginSide};
 use crate::flow::summary::Summary;
 use crate::metrics::exposition::{Kind, Page};
@@ -99,6 +100,9 @@ impl Session {
         if let Some((summary, remembered)) = &board.flows {
             flows(&mut page, summary, *remembered, self.plan.max_flows);
         }
+        if let (Some(recorded), Some(record)) = (&board.recorded, &self.plan.record) {
+            recorder(&mut page, recorded, record.bytes);
+        }
         page.single(
             "nodecap_kernel_events_lost_total",
             Kind::Counter,
@@ -132,11 +136,12 @@ impl Session {
     }
 
     fn queues(&self, page: &mut Page, board: &Board, all: &Sum) {
-        let done = all.written.packets + all.kernel.lost();
+        let forgotten = board.recorded.as_ref().map_or(0, |it| it.forgotten);
+        let done = all.written.packets + all.kernel.lost() + forgotten;
         page.single(
             "nodecap_packets_queued",
             Kind::Gauge,
-            "Packets received that are neither captured nor lost yet.",
+            "Packets received that are neither captured nor lost nor forgotten yet.",
             all.kernel.matched.saturating_sub(done),
         );
         let mut held = page.family(
@@ -189,6 +194,38 @@ impl Session {
             board.hurried,
         );
     }
+}
+
+/// What the flight recorder did.
+fn recorder(page: &mut Page, recorded: &Recorded, bytes: usize) {
+    page.single(
+        "nodecap_recorder_size_bytes",
+        Kind::Gauge,
+        "Memory of the flight recorder (--recorder-size).",
+        bytes as u64,
+    );
+    page.single(
+        "nodecap_recorder_forgotten_packets_total",
+        Kind::Counter,
+        "Packets that the flight recorder let go, since no event asked for them.",
+        recorded.forgotten,
+    );
+    let mut events = page.family(
+        "nodecap_recorder_events_total",
+        Kind::Counter,
+        "Events that packets were written around.",
+    );
+    for (kind, count) in &recorded.kinds {
+        events.sample(&[("event", kind.name())], *count);
+    }
+    let counts = &recorded.counts;
+    let mut cut = page.family(
+        "nodecap_recorder_cut_events_total",
+        Kind::Counter,
+        "Events that may lack packets from before or after, which memory had no room for.",
+    );
+    cut.sample(&[("side", "before")], counts.cut);
+    cut.sample(&[("side", "after")], counts.closed_early);
 }
 
 fn packets(page: &mut Page, all: &Sum) {

@@ -16,6 +16,7 @@
 //! - [`outside`]: to whom a capture shows itself; `figures`: for Prometheus, `service`: for the
 //!   service manager; `relinquish`: going on as an ordinary user
 //! - `snapshots`: the node's state before and after
+//! - `recording`: the flight recorder, driven by the mover
 //! - `undecided`: interfaces of which it isn't known yet whose they are; `naming`: what addresses
 //!   are called
 
@@ -38,6 +39,7 @@ mod outputs;
 pub mod outside;
 pub mod plan;
 pub mod progress;
+mod recording;
 mod relinquish;
 mod service;
 mod signals;
@@ -363,11 +365,13 @@ impl Session {
 
     /// The count lines of this moment.
     fn counts(&self) -> String {
-        ledger::count_lines(&Account {
+        let account = Account {
             captured: self.progress.packets(),
+            forgotten: self.progress.forgotten(),
             kernel: self.attached.total(),
             unwritten: 0,
-        })
+        };
+        ledger::count_lines(&account, self.plan.record.is_some())
     }
 
     /// Takes in that an interface came or went. True if none is left and none can come.
@@ -593,13 +597,17 @@ impl Session {
             .accounts
             .iter()
             .fold(Account::default(), |sum, (_, account)| sum.plus(account));
-        let mut text = ledger::count_lines(&total);
+        let records = moved.recorded.is_some();
+        let mut text = ledger::count_lines(&total, records);
         text += &format!("stopped: {}\n", moved.reason);
         if self.plan.verbosity > 0 {
-            text += &ledger::ledger_lines(&moved.accounts, "past the end");
+            text += &ledger::ledger_lines(&moved.accounts, "past the end", records);
             if moved.late > 0 {
                 text += &format!("{} packets came too late to be put in order\n", moved.late);
             }
+        }
+        if let Some(recorded) = &moved.recorded {
+            text += &summary::recorded(recorded);
         }
         if let Some(flows) = &moved.flows {
             text += &summary::lines(flows);

@@ -7,9 +7,11 @@ use std::time::Duration;
 use super::limits::Limits;
 use crate::filter::Filter;
 use crate::filter::lists::Lists;
+use crate::flow::happening::Kinds;
 use crate::kernel::attach::Hook;
 use crate::kernel::relinquish::Identity;
 use crate::packet::Direction;
+use crate::recorder::{Order, Reach};
 use crate::sink::files::exec::Exec;
 use crate::target::select::Pattern;
 use crate::target::workload::Workload;
@@ -55,6 +57,9 @@ pub struct Plan {
     pub follow: bool,
     /// Flows remembered at a time.
     pub max_flows: usize,
+    /// The flight recorder: packets wait in memory, and only those around an event are written.
+    /// Needs `track`.
+    pub record: Option<Record>,
     /// Whether packets are printed.
     pub print: bool,
     /// Addresses and ports by name.
@@ -79,6 +84,21 @@ pub struct Flush {
     /// At the latest after so long, and then on to the disk. `None`: before it is noticed, and
     /// when the system thinks fit.
     pub interval: Option<Duration>,
+}
+
+/// What the flight recorder writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Around what.
+    pub on: Kinds,
+    /// How far before it.
+    pub before: Reach,
+    /// How far after it.
+    pub after: Reach,
+    /// When: by time only if `before` is a time.
+    pub order: Order,
+    /// Memory for it, in bytes.
+    pub bytes: usize,
 }
 
 /// When another file begins, and what becomes of the old ones. A hang-up begins one too.
@@ -131,6 +151,7 @@ impl Plan {
             track: true,
             follow: true,
             max_flows: 1_000_000,
+            record: None,
             print: false,
             names: true,
             verbosity: 0,

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
+use super::recording::Recorded;
 use crate::flow::summary::Summary;
 
 /// Counters that one thread raises and others read. Each is right by itself; two of them may be
@@ -12,6 +13,7 @@ pub struct Progress {
     packets: AtomicU64,
     bytes: AtomicU64,
     rounds: AtomicU64,
+    forgotten: AtomicU64,
     board: Mutex<Board>,
 }
 
@@ -34,6 +36,8 @@ pub struct Board {
     pub late: u64,
     /// Packets written before all that could be learned of them was.
     pub hurried: u64,
+    /// What the flight recorder did, if there is one.
+    pub(super) recorded: Option<Recorded>,
     /// What was found out about flows, and how many are remembered.
     pub flows: Option<(Summary, usize)>,
 }
@@ -65,6 +69,17 @@ impl Progress {
     pub fn count_round(&self) {
         let rounds = self.rounds.load(Ordering::Relaxed);
         self.rounds.store(rounds + 1, Ordering::Relaxed);
+    }
+
+    /// So many packets were let go by the flight recorder so far.
+    pub fn set_forgotten(&self, packets: u64) {
+        self.forgotten.store(packets, Ordering::Relaxed);
+    }
+
+    /// Packets that the flight recorder has let go.
+    #[must_use]
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten.load(Ordering::Relaxed)
     }
 
     /// Packets written so far.

@@ -26,6 +26,7 @@ use super::outputs::file::{Begun, CaptureFile, Common};
 use super::outside::Outside;
 use super::plan::Plan;
 use super::progress::Progress;
+use super::recording::{self, Recording};
 use super::signals::Signals;
 use super::snapshots::Snapshots;
 use super::status::Status;
@@ -216,6 +217,9 @@ pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
         (None, None)
     };
 
+    if let Some(record) = &plan.record {
+        notes.extend(recording::notes(record, &told));
+    }
     let progress = Arc::new(Progress::default());
     let (done, moved) = oneshot::channel();
     let names: Vec<_> = interfaces
@@ -234,6 +238,7 @@ pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
         snaplen: plan.snaplen,
         outputs,
         tracking,
+        recording: plan.record.as_ref().map(Recording::new),
         interfaces,
         commands: orders,
         events: tell,

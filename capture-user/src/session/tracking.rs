@@ -8,6 +8,7 @@ use capture_common::record::{RecordFlags, RecordHeader};
 use super::clock::Clock;
 use super::frame::{self, Link};
 use crate::flow::evidence::Evidence;
+use crate::flow::happening::Happening;
 use crate::flow::sighting::Sighting;
 use crate::flow::summary::Summary;
 use crate::flow::tracker::{Annotations, Config, Interface, Ticket, Tracker};
@@ -103,6 +104,16 @@ impl Tracking {
                 self.tracker.learn(evidence);
             }
         }
+    }
+
+    /// What happened since the last time, of what is waited for.
+    pub(super) fn happenings(&mut self) -> impl Iterator<Item = Happening> {
+        self.tracker.take_happenings()
+    }
+
+    /// No packet comes any more that one of them could be about.
+    pub(super) fn settle_happenings(&mut self) {
+        self.tracker.settle_happenings();
     }
 
     /// A record as the tracker takes it.

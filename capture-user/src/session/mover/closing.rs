@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::session::clock;
 use crate::session::ledger::Account;
 use crate::session::outputs::Refusal;
+use crate::session::recording::Recording;
 use crate::session::stop::StopReason;
 use capture_common::counters::Counters;
 
@@ -23,6 +24,10 @@ impl Mover {
         });
         let mut clock = self.clock;
         let end = clock.wall(clock::monotonic());
+        let recording = self.recording.as_ref();
+        let forgotten = recording.map_or([].as_slice(), Recording::forgotten);
+        let recorded = recording.map(Recording::recorded);
+        self.outputs.forgotten(forgotten);
         let mut accounts: Vec<_> = self
             .interfaces
             .iter()
@@ -30,6 +35,7 @@ impl Mover {
             .map(|(id, seen)| {
                 let account = Account {
                     kernel: last.counters.get(id).copied().unwrap_or_default(),
+                    forgotten: forgotten.get(id).copied().unwrap_or_default(),
                     ..Account::default()
                 };
                 (seen.interface.name.clone(), account)
@@ -60,6 +66,7 @@ impl Mover {
             failure,
             late: self.late,
             hurried: self.hurried,
+            recorded,
             flows,
         }
     }

@@ -9,6 +9,7 @@ use crate::session::clock;
 use crate::session::interface::Interface;
 use crate::session::ledger::Account;
 use crate::session::naming::News;
+use crate::session::recording::Recorded;
 use crate::session::stop::StopReason;
 
 /// What the session tells the mover.
@@ -72,6 +73,8 @@ pub(in crate::session) struct Moved {
     pub(in crate::session) late: u64,
     /// Packets written before all that could be learned of them was, since the ring was filling.
     pub(in crate::session) hurried: u64,
+    /// What the flight recorder did, if there is one.
+    pub(in crate::session) recorded: Option<Recorded>,
     /// What was found out about flows, if anybody asked.
     pub(in crate::session) flows: Option<Summary>,
 }

@@ -1,7 +1,8 @@
 //! The one thread that moves packets: ring → order → limits → outputs.
 //!
-//! `messages` is what they tell each other, `ids` whose a record is, `held` the packets that wait to be written, `writing`
-//! and `closing` the later stages, `telling` what is shown of it all.
+//! `messages` is what they tell each other, `ids` whose a record is, `held` the packets that wait to
+//! be written, `writing` and `closing` the later stages, `recording` the way through the flight
+//! recorder, `telling` what is shown of it all.
 //!
 //! It takes orders from the session between two batches, and says when it can't or needn't go on.
 //! Nothing else touches the ring or the outputs.
@@ -10,6 +11,7 @@ mod closing;
 mod held;
 mod ids;
 mod messages;
+mod recording;
 mod telling;
 mod writing;
 
@@ -33,6 +35,7 @@ use crate::session::naming::News;
 use crate::session::order::{Horizon, Order, Waiting};
 use crate::session::outputs::Outputs;
 use crate::session::progress::{Progress, Written};
+use crate::session::recording::Recording;
 use crate::session::stop::StopReason;
 use crate::session::tracking::Tracking;
 
@@ -56,8 +59,10 @@ struct Seen {
     interface: Interface,
     /// Losses by CPU, as the last record of each told.
     lost_by_cpu: Vec<u64>,
-    /// Losses that no packet in the outputs has told yet.
-    lost_before_next: u64,
+    /// Losses that records have told of …
+    lost: u64,
+    /// … and how many of them the packets in the outputs have.
+    told: u64,
     written: Written,
 }
 
@@ -67,6 +72,7 @@ pub(in crate::session) struct Mover {
     order: Order,
     held: held::Queue,
     tracking: Option<Tracking>,
+    recording: Option<Recording>,
     clock: Clock,
     gate: Gate,
     link: Link,
@@ -99,6 +105,8 @@ pub(in crate::session) struct Parts {
     pub(in crate::session) snaplen: u32,
     pub(in crate::session) outputs: Outputs,
     pub(in crate::session) tracking: Option<Tracking>,
+    /// Needs `tracking`.
+    pub(in crate::session) recording: Option<Recording>,
     pub(in crate::session) interfaces: Vec<Interface>,
     pub(in crate::session) commands: Receiver<Command>,
     pub(in crate::session) events: UnboundedSender<Event>,
@@ -116,6 +124,7 @@ impl Mover {
             order: Order::default(),
             held: held::Queue::default(),
             tracking: parts.tracking,
+            recording: parts.recording,
             clock: Clock::new(parts.offset),
             gate: parts.gate,
             link: parts.link,
@@ -188,7 +197,10 @@ impl Mover {
                     self.ids.close(index, stamp);
                     self.outputs.forget_interface(index);
                 }
-                Ok(Command::Rotate) => self.outputs.rotate_at(clock::monotonic()),
+                Ok(Command::Rotate) => {
+                    // What waits in the recorder goes into the new file.
+                    self.outputs.rotate_at(self.decided(clock::monotonic()));
+                }
                 Ok(Command::Names(news)) => self.name(&news),
                 Ok(Command::Learn(evidence)) => {
                     if let Some(tracking) = &mut self.tracking {
@@ -235,6 +247,7 @@ impl Mover {
             Horizon::Unknown => false,
         };
         if (reached || self.last_stamp > *stamp)
+            && self.empty_the_recorder()
             && let Some((reason, _)) = self.stopping.take()
         {
             self.end(reason);
@@ -252,7 +265,8 @@ impl Mover {
         self.interfaces.push(Seen {
             interface,
             lost_by_cpu: Vec::new(),
-            lost_before_next: 0,
+            lost: 0,
+            told: 0,
             written: Written::default(),
         });
         id

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Mover;
+use crate::session::recording::Recording;
 use crate::session::tracking::Tracking;
 
 /// How often the board is written. A figure that is asked for is no older.
@@ -36,6 +37,7 @@ impl Mover {
         board.files = self.outputs.files();
         board.late = self.late;
         board.hurried = self.hurried;
+        board.recorded = self.recording.as_ref().map(Recording::recorded);
         board.flows = self.tracking.as_ref().map(Tracking::progress);
     }
 }

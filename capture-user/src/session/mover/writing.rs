@@ -56,6 +56,7 @@ impl Mover {
         ready.clear();
         // After the packets, so that what the kernel says of one finds it.
         tracking.learn_from_kernel();
+        self.record_happenings();
     }
 
     /// Hands those packets to the outputs that were held long enough.
@@ -71,16 +72,17 @@ impl Mover {
             // Packets had better wait in the ring: what then finds no place there is counted.
             && self.has_room()
         {
-            if now.saturating_sub(held.waiting.stamp) < hold {
-                // Better an early verdict than a lost packet.
-                if !self.ring.is_half_full() {
-                    break;
-                }
-                self.hurried += 1;
-            }
-            let Some(held) = self.held.pop() else {
+            let held = *held;
+            let early = now.saturating_sub(held.waiting.stamp) < hold;
+            // Better an early verdict than a lost packet.
+            if early && !self.ring.is_half_full() {
                 break;
-            };
+            }
+            if !self.make_way(&held) || self.ended.is_some() {
+                break;
+            }
+            self.held.pop();
+            self.hurried += u64::from(early);
             self.write_one(held);
             if self.ended.is_some() {
                 break;
@@ -89,6 +91,7 @@ impl Mover {
                 self.release();
             }
         }
+        self.go_on_recording(now);
         if let Some(tracking) = &mut self.tracking
             && let Err(error) = tracking.go_on(now, &self.clock)
         {
@@ -117,7 +120,7 @@ impl Mover {
             return;
         }
         let seen = &mut self.interfaces[id as usize];
-        seen.lost_before_next += newly_lost(&mut seen.lost_by_cpu, header.cpu, header.lost);
+        seen.lost += newly_lost(&mut seen.lost_by_cpu, header.cpu, header.lost);
         let (frame, original_len) =
             self.assembler
                 .assemble(self.link, self.snaplen, &header, bytes);
@@ -128,13 +131,17 @@ impl Mover {
             reception: frame::reception(&header),
             original_len,
             frame,
-            lost_before: seen.lost_before_next,
+            lost_before: seen.lost - seen.told,
             gso: frame::gso(&header),
         };
         let annotations = match (held.ticket, &mut self.tracking) {
             (Some(ticket), Some(tracking)) => Some(tracking.conclude(ticket)),
             _ => None,
         };
+        if let Some(recording) = &mut self.recording {
+            recording.keep(&packet, header.ktime, seen.lost, annotations.as_ref());
+            return;
+        }
         let written = self.outputs.packet(
             &packet,
             annotations.as_ref(),
@@ -144,7 +151,7 @@ impl Mover {
         );
         match written {
             Ok(()) => {
-                seen.lost_before_next = 0;
+                seen.told = seen.lost;
                 seen.written.packets += 1;
                 seen.written.bytes += u64::from(original_len);
                 self.progress.count_packet();
@@ -167,9 +174,11 @@ impl Mover {
             && self.ended.is_none()
             && self.held.is_empty()
             && self.has_room()
-            && let Err(refusal) = self.outputs.go_on(now, self.clock.wall(now), &self.gate)
         {
-            self.refuse(refusal);
+            let now = self.decided(now);
+            if let Err(refusal) = self.outputs.go_on(now, self.clock.wall(now), &self.gate) {
+                self.refuse(refusal);
+            }
         }
     }
 
@@ -188,6 +197,9 @@ impl Mover {
             // side then counts as lost would be no loss.
             self.order = Order::default();
             self.held.clear();
+            if let Some(recording) = &mut self.recording {
+                recording.let_go();
+            }
             // Without a session there is nobody to tell.
             let _ = self.events.send(Event::Enough);
         }

@@ -58,6 +58,9 @@ struct Member {
     /// Packets handed over and lost, in the files before this one.
     handed: u64,
     lost: u64,
+    /// Packets that were let go in place of being written: so far, and in the files before this one.
+    forgotten: u64,
+    forgotten_before: u64,
 }
 
 /// When another file begins.
@@ -158,6 +161,8 @@ impl CaptureFile {
                 here: Some(id),
                 handed: 0,
                 lost: 0,
+                forgotten: 0,
+                forgotten_before: 0,
             })
             .collect();
         Self {
@@ -221,6 +226,13 @@ impl CaptureFile {
         Ok(self.spool.check()?)
     }
 
+    /// So many packets of each interface were let go in place of being written so far.
+    pub(super) fn forgotten(&mut self, packets: &[u64]) {
+        for (member, packets) in self.members.iter_mut().zip(packets) {
+            member.forgotten = *packets;
+        }
+    }
+
     pub(super) fn has_room(&self) -> bool {
         self.spool.has_room()
     }
@@ -243,6 +255,8 @@ impl CaptureFile {
             here: None,
             handed: 0,
             lost: 0,
+            forgotten: 0,
+            forgotten_before: 0,
         });
         let size = self.finished_len() + len;
         gate.fits(|| size).map_err(Refusal::Limit)?;
@@ -395,7 +409,7 @@ impl CaptureFile {
             (
                 account
                     .received()
-                    .saturating_sub(member.handed + member.lost),
+                    .saturating_sub(member.handed + member.lost + member.forgotten_before),
                 account.kernel.lost().saturating_sub(member.lost),
             )
         });
@@ -418,6 +432,9 @@ impl CaptureFile {
     /// bytes, unless all would become too long for it.
     fn next(&mut self, time: u64, len: u64, gate: &Gate) -> Result<(), Refusal> {
         self.spool.check()?;
+        // One that is asked for may be due before this one's beginning, where packets wait to be
+        // written.
+        let time = time.max(self.began);
         let live = || self.members.iter().filter(|member| !member.gone);
         let (mut composer, mut header) = self.common.compose(live().map(|it| &it.interface))?;
         if !self.names.is_empty() {
@@ -426,8 +443,9 @@ impl CaptureFile {
         let size = self.finished_len() + composer.finished_len() + len;
         gate.fits(|| size).map_err(Refusal::Limit)?;
         self.has_disk_for(size)?;
-        let statistics = self.statistics(time, |_, _, composed| {
-            (composed.packets + composed.lost, composed.lost)
+        let statistics = self.statistics(time, |_, member, composed| {
+            let forgotten = member.forgotten - member.forgotten_before;
+            (composed.packets + composed.lost + forgotten, composed.lost)
         });
         self.spool
             .order(Order::Close(self.composer.close(&statistics)));
@@ -484,6 +502,7 @@ impl CaptureFile {
             if let Some(member) = self.members.get_mut(*id as usize) {
                 member.handed += composed.packets;
                 member.lost += composed.lost;
+                member.forgotten_before = member.forgotten;
             }
         }
     }

@@ -93,6 +93,13 @@ impl Outputs {
         Ok(())
     }
 
+    /// So many packets of each interface were let go by the flight recorder so far.
+    pub(super) fn forgotten(&mut self, packets: &[u64]) {
+        if let Some(file) = &mut self.file {
+            file.forgotten(packets);
+        }
+    }
+
     /// Whether more can be taken at once. If not, packets had better stay where they are.
     pub(super) fn has_room(&self) -> bool {
         self.file.as_ref().is_none_or(CaptureFile::has_room)
