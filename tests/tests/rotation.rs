@@ -130,6 +130,51 @@ fn a_file_that_is_full_ends_and_the_oldest_goes() {
 }
 
 #[test]
+fn all_files_together_never_exceed_what_they_may_and_the_oldest_go() {
+    let wire = Wire::new();
+    for (ending, rounds) in [("pcapng", 20), ("pcapng.gz", 60)] {
+        let scratch = Scratch::new();
+        let total = 100_000;
+        let bytes = || -> u64 {
+            // A file may go while one looks.
+            let lens = files(scratch.folder())
+                .into_iter()
+                .filter_map(|file| fs::metadata(file).ok());
+            lens.map(|metadata| metadata.len()).sum()
+        };
+        let run = || {
+            let capture = Nodecap::capture(&wire.namespace, Wire::CATCHER)
+                .args(["-C", "32K", "--rotate-total", "100000"])
+                .write(&scratch.path(&format!("x.{ending}")))
+                .start();
+            for _ in 0..rounds / 5 {
+                replay::flood(&wire.namespace, Wire::SENDER, &corpus::rich(), 5);
+                assert!(bytes() <= total, "{} bytes", bytes());
+            }
+            let finished = capture.stop();
+            assert_eq!(finished.counts().captured, repeated(rounds).len() as u64);
+            assert!(bytes() <= total, "{} bytes", bytes());
+            files(scratch.folder())
+        };
+        let first = run();
+        // More could have stayed only by leaving no room for a whole file.
+        assert!(bytes() + 2 * 32_768 > total, "{} bytes", bytes());
+        assert!(
+            first[0] > scratch.path(&format!("x.00001.{ending}")),
+            "{first:?}"
+        );
+        if ending == "pcapng" {
+            let packets: Vec<_> = read(&first).into_iter().flat_map(|it| it.packets).collect();
+            let sent = repeated(rounds);
+            assert_same(&packets, &sent[sent.len() - packets.len()..]);
+        }
+        // What an earlier capture left counts.
+        let second = run();
+        assert!(second[0] > first[0], "{first:?} {second:?}");
+    }
+}
+
+#[test]
 fn an_interval_begins_another_file_though_no_packet_comes() {
     let (wire, scratch) = (Wire::new(), Scratch::new());
     let capture = Nodecap::capture(&wire.namespace, Wire::CATCHER)
@@ -362,6 +407,11 @@ fn options_that_contradict_are_wrong_usage() {
         (&["-w", &file, "-W", "3"], "--rotate-size"),
         (&["-w", &file, "-C", "1M", "-W", "0"], "0 files"),
         (&["-w", &file, "-C", "0"], "0 bytes"),
+        (&["-w", &file, "--rotate-total", "1M"], "--rotate-size"),
+        (
+            &["-w", &file, "-C", "2M", "--rotate-total", "1M"],
+            "--rotate-total",
+        ),
         (&["-w", &file, "-C", "10"], "10M for tcpdump"),
         (&["-w", &strange, "-G", "1m"], "file name"),
     ] {

@@ -125,6 +125,11 @@ pub struct Args {
     #[arg(short = 'W', long, value_name = "N", value_parser = values::files, help_heading = "Output")]
     rotate_files: Option<usize>,
 
+    /// Keep at most BYTES of files together, as they are on the disk: before a file begins, the
+    /// oldest are removed so that it can become as long as --rotate-size
+    #[arg(long, value_name = "BYTES", value_parser = values::positive_size, requires = "rotate_size", help_heading = "Output")]
+    rotate_total: Option<u64>,
+
     /// Run CMD FILE for each finished file, the last one included; CMD may have arguments,
     /// separated by spaces, and is no shell's
     #[arg(short = 'z', long, value_name = "CMD", value_parser = values::command, requires = "write", help_heading = "Output")]
@@ -451,10 +456,18 @@ impl Args {
                 "--rotate-size and --rotate-interval want files: name one with -w, not standard output, a pipe or a device",
             ));
         }
+        if let (Some(total), Some(size)) = (self.rotate_total, self.rotate_size)
+            && total < size
+        {
+            return Err(Error::usage(format!(
+                "--rotate-total {total}: a single file may already have --rotate-size {size}; allow all together more than that"
+            )));
+        }
         Ok(Some(Rotate {
             size: self.rotate_size,
             interval: self.rotate_interval,
             files: self.rotate_files,
+            total: self.rotate_total,
         }))
     }
 }

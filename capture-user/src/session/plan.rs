@@ -13,6 +13,7 @@ use crate::kernel::relinquish::Identity;
 use crate::packet::Direction;
 use crate::recorder::{Order, Reach};
 use crate::sink::files::exec::Exec;
+use crate::sink::files::retention::{Bounds, Total};
 use crate::target::select::Pattern;
 use crate::target::workload::Workload;
 
@@ -110,6 +111,22 @@ pub struct Rotate {
     pub interval: Option<Duration>,
     /// How many files there are at the most; the oldest go.
     pub files: Option<usize>,
+    /// How many bytes all files together have at the most; the oldest go. Only with `size`.
+    pub total: Option<u64>,
+}
+
+impl Rotate {
+    /// What of the files is kept.
+    #[must_use]
+    pub fn keeps(&self) -> Bounds {
+        Bounds {
+            files: self.files,
+            bytes: self
+                .total
+                .zip(self.size)
+                .map(|(all, each)| Total { all, each }),
+        }
+    }
 }
 
 impl Plan {

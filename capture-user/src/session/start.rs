@@ -412,7 +412,7 @@ impl Destination {
         };
         let names = Names::new(path, rotate.size.is_some(), TimeZone::system())
             .map_err(|error| Error::usage(error.to_string()))?;
-        let mut series = Series::new(names, rotate.files);
+        let mut series = Series::new(names, rotate.keeps());
         let now = clock::monotonic().wrapping_add_signed(Offset::measure().nanoseconds);
         let path = series.next_path(now);
         Ok(Self {

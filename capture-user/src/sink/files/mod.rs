@@ -208,6 +208,9 @@ impl Background for Files {
             }
             None => count_packets(bytes, &mut self.lost_here),
         }
+        for complaint in self.series.iter_mut().flat_map(Series::make_fit) {
+            (self.tell)(complaint);
+        }
         self.look_at_room(count);
         self.result()
     }

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use super::names::Names;
-use super::retention::Retention;
+use super::retention::{Bounds, Retention};
 
 /// Names files and removes old ones.
 #[derive(Debug)]
@@ -14,11 +16,11 @@ pub struct Series {
 
 impl Series {
     /// Looks for what an earlier capture of the same name left: numbers go on behind it, so that
-    /// nothing is overwritten, and it counts among the `most` files that are kept. A service that
+    /// nothing is overwritten, and it counts within the bounds of what is kept. A service that
     /// is started again keeps what it had, and fills no disk.
     #[must_use]
-    pub fn new(mut names: Names, most: Option<usize>) -> Self {
-        let mut retention = Retention::new(most);
+    pub fn new(mut names: Names, bounds: Bounds) -> Self {
+        let mut retention = Retention::new(bounds);
         if let Some(parts) = names.parts() {
             let folder = if parts.folder.as_os_str().is_empty() {
                 Path::new(".")
@@ -56,14 +58,24 @@ impl Series {
 
     /// Removes the oldest files, so that there is a place for one more. Returns what to tell.
     pub fn make_room(&mut self) -> Vec<String> {
-        let complaints = self.retention.make_room().into_iter();
-        complaints
-            .map(|(path, errno)| {
-                let reason = std::io::Error::from(errno);
-                format!("can't remove {}: {reason}", path.display())
-            })
-            .collect()
+        told(self.retention.make_room())
     }
+
+    /// The same where the file that is being written becomes longer than one should.
+    pub fn make_fit(&mut self) -> Vec<String> {
+        told(self.retention.make_fit())
+    }
+}
+
+/// What couldn't be removed, for the user.
+fn told(complaints: Vec<(PathBuf, Errno)>) -> Vec<String> {
+    complaints
+        .into_iter()
+        .map(|(path, errno)| {
+            let reason = std::io::Error::from(errno);
+            format!("can't remove {}: {reason}", path.display())
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -86,7 +98,13 @@ mod tests {
             std::fs::write(path(name), "").unwrap();
         }
         let names = Names::new(&path("x.pcapng"), true, TimeZone::UTC).unwrap();
-        let mut series = Series::new(names, Some(2));
+        let mut series = Series::new(
+            names,
+            Bounds {
+                files: Some(2),
+                bytes: None,
+            },
+        );
         assert_eq!(series.make_room(), [""; 0]);
         assert_eq!(series.next_path(0), path("x.00005.pcapng"));
         assert!(!path("x.00001.pcapng").exists() && !path("x.00003.pcapng").exists());
