@@ -20,8 +20,8 @@ use crate::engine::{Engine, Find, Target};
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask fuzz",
-    about = "Feeds the flow core, the file reader, the netlink decoders and the text printer with \
-             mutated input"
+    about = "Feeds the flow core, the file reader, the repair of files, the netlink decoders and the \
+             text printer with mutated input"
 )]
 struct Arguments {
     /// For how long, all targets together
@@ -30,7 +30,7 @@ struct Arguments {
     /// The same seed gives the same inputs [default: by the clock]
     #[arg(long)]
     seed: Option<u64>,
-    /// Only this target: core, file, netlink or line
+    /// Only this target: core, file, repair, netlink or line
     #[arg(long)]
     target: Option<String>,
     /// Where a find is written
@@ -67,7 +67,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         })
         .collect();
     if targets.is_empty() {
-        return Err("there are the targets core, file, netlink and line".to_owned());
+        return Err("there are the targets core, file, repair, netlink and line".to_owned());
     }
     let seed = arguments.seed.unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);

@@ -2,6 +2,7 @@
 //!
 //! - [`core`]: the flow core, by sightings, evidence and the passing of time in any order
 //! - [`file`]: a capture file and what `explain` makes of it
+//! - [`repair`]: a file that was cut off or damaged, and what `repair` makes of it
 //! - [`netlink`]: what conntrack and rtnetlink tell
 //! - [`line`]: a frame as a line of text
 
@@ -9,14 +10,21 @@ mod core;
 mod file;
 mod line;
 mod netlink;
+mod repair;
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 
 use crate::engine::Target;
 
 /// All of them.
-pub(crate) fn all() -> [&'static dyn Target; 4] {
-    [&core::Core, &file::File, &netlink::Netlink, &line::Line]
+pub(crate) fn all() -> [&'static dyn Target; 5] {
+    [
+        &core::Core,
+        &file::File,
+        &repair::Repair,
+        &netlink::Netlink,
+        &line::Line,
+    ]
 }
 
 /// A result as a number.
