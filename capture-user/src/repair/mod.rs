@@ -22,7 +22,8 @@ use crate::error::{Error, Result};
 use crate::sink::output::Packing;
 use crate::sink::output::pack::Packer;
 use crate::source::file::input::{GZIP, ZSTD};
-use scan::{ENHANCED_PACKET, LONGEST, Scan, Stop};
+use crate::source::file::order::Order;
+use scan::{LONGEST, Scan, Stop};
 
 /// How much is read at once.
 const CHUNK: usize = 1 << 20;
@@ -178,9 +179,16 @@ fn look(file: &File) -> std::result::Result<Plan, Trouble> {
                 ));
             }
             Some(Stop::Damaged(why)) => {
-                if goes_on(file, keep)? {
+                let follows = if scan.is_pcap() {
+                    // Half a header may be left of the last one.
+                    is_something(file, keep + scan::PCAP_RECORD as u64)?
+                        .then_some("the file goes on behind")
+                } else {
+                    goes_on(file, keep)?.then_some("good packets follow")
+                };
+                if let Some(follows) = follows {
                     return Err(Trouble::Refused(format!(
-                        "at byte {keep} comes {why}, and good packets follow it: it wasn't merely cut off"
+                        "at byte {keep} comes {why}, and {follows} it: it wasn't merely cut off"
                     )));
                 }
                 break;
@@ -214,22 +222,22 @@ fn goes_on(file: &File, from: u64) -> io::Result<bool> {
         }
         let words = buffer[..filled].windows(8).step_by(4);
         for (word, place) in words.zip((at..).step_by(4)) {
-            let number = |at: usize| {
-                word.get(at..)?
-                    .first_chunk()
-                    .map(|it| u32::from_le_bytes(*it))
-            };
-            let (Some(ENHANCED_PACKET), Some(len)) = (number(0), number(4)) else {
-                continue;
-            };
-            if len < 32 || len as usize > LONGEST || !len.is_multiple_of(4) {
-                continue;
-            }
-            let mut back = [0; 4];
-            if file.read_at(&mut back, place + u64::from(len) - 4)? == 4
-                && u32::from_le_bytes(back) == len
-            {
-                return Ok(true);
+            for order in [Order::Little, Order::Big] {
+                let (Some(kind), Some(len)) = (order.u32(word, 0), order.u32(word, 4)) else {
+                    continue;
+                };
+                let Some(least) = scan::packet_least(kind) else {
+                    continue;
+                };
+                if (len as usize) < least || len as usize > LONGEST || !len.is_multiple_of(4) {
+                    continue;
+                }
+                let mut back = [0; 4];
+                if file.read_at(&mut back, place + u64::from(len) - 4)? == 4
+                    && order.u32(&back, 0) == Some(len)
+                {
+                    return Ok(true);
+                }
             }
         }
         if filled < buffer.len() {
@@ -237,6 +245,19 @@ fn goes_on(file: &File, from: u64) -> io::Result<bool> {
         }
         // The last word is looked at again, with what follows it.
         at += filled as u64 - 4;
+    }
+}
+
+/// Whether there is anything but zeroes behind a place. A pcap file's packets have nothing by which
+/// to be found again, so nobody can say that there are none.
+fn is_something(file: &File, mut from: u64) -> io::Result<bool> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        match file.read_at(&mut buffer, from)? {
+            0 => return Ok(false),
+            read if buffer[..read].iter().any(|byte| *byte != 0) => return Ok(true),
+            read => from += read as u64,
+        }
     }
 }
 

@@ -8,7 +8,9 @@ const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 const INTERFACE_DESCRIPTION: u32 = 1;
 const INTERFACE_STATISTICS: u32 = 5;
-pub(super) const ENHANCED_PACKET: u32 = 6;
+const OBSOLETE_PACKET: u32 = 2;
+const SIMPLE_PACKET: u32 = 3;
+const ENHANCED_PACKET: u32 = 6;
 const SHB_USERAPPL: u16 = 4;
 const EPB_DROPCOUNT: u16 = 4;
 /// Type and length in front, the length again behind.
@@ -19,7 +21,7 @@ const PACKET_FRONT: usize = 28;
 pub(super) const LONGEST: usize = 16 << 20;
 /// A pcap file's header, and that of a packet in it.
 const PCAP_HEADER: usize = 24;
-const PCAP_RECORD: usize = 16;
+pub(super) const PCAP_RECORD: usize = 16;
 
 /// What is known of one interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +39,15 @@ struct Seen {
 enum Kind {
     Pcapng(Order),
     Pcap(Order),
+}
+
+/// The length of the shortest block of a type that holds a packet; `None` for other types.
+pub(super) const fn packet_least(kind: u32) -> Option<usize> {
+    match kind {
+        OBSOLETE_PACKET | ENHANCED_PACKET => Some(PACKET_FRONT + 4),
+        SIMPLE_PACKET => Some(16),
+        _ => None,
+    }
 }
 
 /// Why walking stopped before the end of what was given.
@@ -192,6 +203,11 @@ impl Scan {
     /// Whether nodecap wrote what was read last.
     pub(super) const fn is_ours(&self) -> bool {
         self.ours
+    }
+
+    /// Whether it is a pcap file.
+    pub(super) const fn is_pcap(&self) -> bool {
+        matches!(self.kind, Some(Kind::Pcap(_)))
     }
 
     /// The statistics that are missing, as far as the packets tell them: in files of ours alone,

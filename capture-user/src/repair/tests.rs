@@ -152,6 +152,44 @@ fn damage_that_good_packets_follow_is_no_cut_and_nothing_is_changed() {
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
 }
 
+/// A pcap file (little-endian, microseconds) of three packets, whose second one may say that it had
+/// no bytes on the wire.
+fn pcap(whole: u32) -> (TempDir, PathBuf, Vec<u8>) {
+    let mut bytes = [0xa1b2_c3d4u32, 4 << 16 | 2, 0, 0, 65_535, 1]
+        .map(u32::to_le_bytes)
+        .concat();
+    for whole in [40, whole, 40] {
+        bytes.extend([7, 8, 40, whole].map(u32::to_le_bytes).concat());
+        bytes.extend([9; 40]);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.pcap");
+    std::fs::write(&path, &bytes).unwrap();
+    (folder, path, bytes)
+}
+
+#[test]
+fn a_pcap_file_is_cut_behind_its_last_packet_and_nowhere_else() {
+    let (_folder, path, bytes) = pcap(40);
+    cut(&path, bytes.len() as u64 - 3);
+    assert_eq!(repair(&path).unwrap().packets, 2);
+    assert_eq!(std::fs::read(&path).unwrap(), bytes[..24 + 2 * 56]);
+    // Half a header, and zeroes where nothing more had reached the disk.
+    let half = [&bytes[..24 + 56 + 8], &[0; 500]].concat();
+    std::fs::write(&path, half).unwrap();
+    assert_eq!(repair(&path).unwrap().packets, 1);
+    assert_eq!(std::fs::read(&path).unwrap(), bytes[..24 + 56]);
+    // What can't be in the middle isn't an end: a reader may make something of what follows.
+    let (_folder, path, bytes) = pcap(0);
+    assert!(
+        repair(&path)
+            .unwrap_err()
+            .to_string()
+            .contains("goes on behind")
+    );
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+}
+
 #[test]
 fn a_file_that_is_being_written_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
