@@ -4,9 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What it may have: ring, flow table, queues and the rest, at the sizes that are chosen here, and
-/// little for the file cache.
-const LIMIT: u64 = 192 << 20;
+/// What it may have: flow table, queues and the rest, at the sizes that are chosen here, and little
+/// for the file cache. The maps are its own from before, and charged elsewhere.
+const LIMIT: u64 = 64 << 20;
 
 /// The group. It is removed with the value, which must outlive the process.
 pub(crate) struct Confines {

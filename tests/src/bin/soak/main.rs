@@ -134,7 +134,9 @@ fn soak(length: Duration) -> bool {
                 load.sent()
             );
         }
-        (accounted >= load.sent() && page.value("nodecap_packets_queued") < 1.0).then_some(page)
+        // Of the other interfaces some may be under way: loopback has the packets of this very
+        // question.
+        (accounted >= load.sent()).then_some(page)
     });
     let at_the_end = Vitals::of(pid);
     let finished = capture.stop();
