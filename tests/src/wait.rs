@@ -7,10 +7,10 @@ use crate::ability;
 
 /// How long anything may take before the lab gives up on it. Far above what is ever needed, for a
 /// machine on which many tests run at once.
-/// An emulated machine takes ten times as long over everything.
+/// An emulated machine takes ten times as long over everything, and may share its processors.
 #[must_use]
 pub fn patience() -> Duration {
-    Duration::from_secs(if ability::is_guest() { 120 } else { 30 })
+    Duration::from_secs(if ability::is_guest() { 400 } else { 30 })
 }
 
 const BETWEEN_LOOKS: Duration = Duration::from_millis(5);

@@ -221,7 +221,7 @@ fn the_xdp_programs_are_accepted_with_every_filter() {
 #[test]
 fn without_perfmon_a_capture_of_everything_works_and_what_keeps_an_address_is_refused() {
     // Before, the verifier follows each wrong guess of a processor into what is switched off.
-    need!("kernel 6.12");
+    need!("kernel 6.18");
     use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
     // Capabilities belong to a thread, and this one ends with the test.
     let thread = std::thread::spawn(|| {

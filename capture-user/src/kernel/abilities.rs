@@ -363,8 +363,9 @@ const PERFMON: About = About {
     required: false,
     net_admin: false,
     done: "CAP_PERFMON is there",
-    effect: "no capture before Linux 6.12; since then the verifier guards the program against \
-             speculation, at a cost for each packet, and refuses address, port and protocol options",
+    effect: "no capture on older kernels (Linux 6.1 refuses it, 6.18 doesn't); on newer ones the \
+             verifier guards the program against speculation, at a cost for each packet, and \
+             refuses address, port and protocol options",
     kernel: "",
 };
 
