@@ -323,7 +323,7 @@ fn an_address_that_goes_to_another_container_is_never_called_by_the_old_name() {
     docker.exec("old", "ping -c 1 10.9.0.1");
     running.wait_until_captured(4);
     docker.docker("rm --force old");
-    // Its first packet is on its way before anybody can have asked for its name.
+    // Its first packet may be on its way before anybody can have asked for its name.
     docker.docker(&format!(
         "run --detach --stop-signal KILL --name new {on_it} box /bin/busybox ping 10.9.0.1"
     ));
@@ -337,7 +337,6 @@ fn an_address_that_goes_to_another_container_is_never_called_by_the_old_name() {
     let lines_with = |what: &str| text.lines().filter(|line| line.contains(what)).count();
     assert_eq!(lines_with("IP old > "), 2, "{text}");
     assert_eq!(lines_with(" > old: "), 2, "{text}");
-    assert!(lines_with("IP 10.9.0.5 > ") >= 1, "{text}");
     assert!(lines_with("IP new > ") >= 2, "{text}");
     let told = lines_of(&flows, "flow");
     let called = |name: &str| told.iter().filter(|it| it["client_name"] == name).count();
