@@ -117,6 +117,12 @@ struct Which {
     fwmark: Option<u32>,
 }
 
+/// Whether the namespace's kernel has it.
+#[must_use]
+pub fn is_there() -> bool {
+    Path::new("/proc/thread-self/net/ip_vs").exists()
+}
+
 /// Reads the services of the namespace.
 ///
 /// # Errors
@@ -124,7 +130,7 @@ struct Which {
 /// Where the kernel has no IPVS, or without `CAP_NET_ADMIN`.
 pub fn read() -> Result<Vec<Service>, Unavailable> {
     // Asking for the family would load the module.
-    if !Path::new("/proc/thread-self/net/ip_vs").exists() {
+    if !is_there() {
         return Err(Unavailable("IPVS isn't loaded in this kernel".to_owned()));
     }
     let asker = Asker::open(NETLINK_GENERIC)?;

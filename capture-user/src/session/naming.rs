@@ -164,6 +164,7 @@ impl Naming {
                 let links = links.to_vec();
                 let look = async move { Inhabitants::look(&links).await };
                 self.meanwhile = Meanwhile::default();
+                self.next = None;
                 self.looking = Some(tokio::spawn(look));
             }
             tokio::select! {
@@ -176,7 +177,9 @@ impl Naming {
                 found = ready(&mut self.looking) => {
                     self.looking = None;
                     let now = Instant::now();
-                    self.next = (now < self.until).then_some(now + BETWEEN_LOOKS);
+                    // What happened meanwhile is looked at as soon as ever.
+                    let later = (now < self.until).then_some(now + BETWEEN_LOOKS);
+                    self.next = self.next.or(later);
                     // A look that failed found nothing.
                     let news = found.map(|found| self.compare(&found)).unwrap_or_default();
                     if !news.is_empty() {

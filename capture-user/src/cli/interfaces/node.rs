@@ -64,7 +64,14 @@ impl Node {
 
     /// Where there is no IPVS nothing is said: most nodes have none.
     fn read_services(&mut self) {
-        for mut service in ipvs::read().unwrap_or_default() {
+        let services = ipvs::read().unwrap_or_else(|why| {
+            if ipvs::is_there() {
+                let missing = format!("what IPVS balances can't be read: {why}");
+                self.missing.push(missing);
+            }
+            Vec::new()
+        });
+        for mut service in services {
             self.name(&mut service);
             let at = self.place(&service);
             self.services.entry(at).or_default().push(service);
