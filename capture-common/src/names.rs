@@ -4,10 +4,13 @@
 pub const RING: &str = "RING";
 /// Map: per-CPU [`crate::counters::Counters`] by interface index.
 pub const COUNTERS: &str = "COUNTERS";
-/// Map: IPv4 prefixes to the options ([`crate::filter`]) whose list they are on.
+/// Map: the IPv4 addresses with the options whose list they are on, in
+/// [`crate::filter::Slot`]s.
 pub const ADDRESSES_V4: &str = "ADDRESSES_V4";
-/// Map: IPv6 prefixes likewise.
+/// Map: the IPv6 addresses likewise.
 pub const ADDRESSES_V6: &str = "ADDRESSES_V6";
+/// Map: the slot at which each of the two begins.
+pub const ADDRESS_ROOTS: &str = "ADDRESS_ROOTS";
 /// Map: the port table.
 pub const PORTS: &str = "PORTS";
 /// Map: the protocol table.

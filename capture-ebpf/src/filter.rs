@@ -1,12 +1,12 @@
 //! The typed options. Each that was given must hold; how the tables answer is told in
 //! `capture_common::filter`.
 
-use aya_ebpf::maps::lpm_trie::Key;
 use capture_common::filter::{ARP, DST, EITHER, IP_PROTOCOLS, NOT_DST, NOT_EITHER, NOT_SRC, SRC};
 
+use crate::addresses::{nodecap_addresses_v4, nodecap_addresses_v6};
 use crate::globals::{ADDRESS_OPTIONS, INNER, PORT_OPTIONS, PROTOCOL_OPTIONS};
 use crate::inner;
-use crate::maps::{ADDRESSES_V4, ADDRESSES_V6, PORTS, PROTOCOLS};
+use crate::maps::{PORTS, PROTOCOLS};
 use crate::packet::Packet;
 use crate::parse::{self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Transport};
 
@@ -41,7 +41,7 @@ fn matches_v4(packet: &impl Packet, ip: u32) -> Option<()> {
         holds(table[usize::from(packet.read::<u8>(ip + 9)?)] != 0)?;
     }
     if ADDRESS_OPTIONS.load() != 0 {
-        addresses_v4(packet.read(ip + 12)?, packet.read(ip + 16)?)?;
+        addresses_v4(packet.word(ip + 12)?, packet.word(ip + 16)?)?;
     }
     if PORT_OPTIONS.load() != 0 {
         ports(packet, &parse::transport_v4(packet, ip)?)?;
@@ -52,13 +52,12 @@ fn matches_v4(packet: &impl Packet, ip: u32) -> Option<()> {
 #[inline(always)]
 fn matches_v6(packet: &impl Packet, ip: u32) -> Option<()> {
     if ADDRESS_OPTIONS.load() != 0 {
-        let source = packet.read::<[u8; 16]>(ip + 8)?;
-        let destination = packet.read::<[u8; 16]>(ip + 24)?;
-        hit(
-            ADDRESS_OPTIONS.load(),
-            address_v6(source),
-            address_v6(destination),
-        )?;
+        listed(nodecap_addresses_v6(
+            u64::from_be(packet.double_word(ip + 8)?),
+            u64::from_be(packet.double_word(ip + 16)?),
+            u64::from_be(packet.double_word(ip + 24)?),
+            u64::from_be(packet.double_word(ip + 32)?),
+        ))?;
     }
     if PROTOCOL_OPTIONS.load() != 0 || PORT_OPTIONS.load() != 0 {
         let table = PROTOCOLS.get(0)?;
@@ -83,7 +82,7 @@ fn matches_arp(packet: &impl Packet, arp: u32) -> Option<()> {
     holds(PROTOCOL_OPTIONS.load() == 0 || PROTOCOL_OPTIONS.load() & ARP != 0)?;
     if ADDRESS_OPTIONS.load() != 0 {
         let (sender, target) = parse::arp_addresses(packet, arp)?;
-        addresses_v4(sender, target)?;
+        addresses_v4(u32::from_ne_bytes(sender), u32::from_ne_bytes(target))?;
     }
     Some(())
 }
@@ -109,29 +108,19 @@ fn hit(asked: u8, source: u8, destination: u8) -> Option<()> {
     Some(())
 }
 
+/// Addresses as they lie in the packet.
 #[inline(always)]
-fn addresses_v4(source: [u8; 4], destination: [u8; 4]) -> Option<()> {
-    hit(
-        ADDRESS_OPTIONS.load(),
-        address_v4(source),
-        address_v4(destination),
-    )
+fn addresses_v4(source: u32, destination: u32) -> Option<()> {
+    listed(nodecap_addresses_v4(
+        u32::from_be(source),
+        u32::from_be(destination),
+    ))
 }
 
+/// Whether the bits of both addresses are as asked for.
 #[inline(always)]
-fn address_v4(address: [u8; 4]) -> u8 {
-    ADDRESSES_V4
-        .get(Key::new(32, address))
-        .copied()
-        .unwrap_or(0)
-}
-
-#[inline(always)]
-fn address_v6(address: [u8; 16]) -> u8 {
-    ADDRESSES_V6
-        .get(Key::new(128, address))
-        .copied()
-        .unwrap_or(0)
+fn listed(bits: u32) -> Option<()> {
+    hit(ADDRESS_OPTIONS.load(), bits as u8, (bits >> 8) as u8)
 }
 
 #[inline(always)]

@@ -3,10 +3,9 @@
 
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::lpm_trie::LpmTrie;
 use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf};
 use capture_common::counters::Counters;
-use capture_common::filter::{PORT_TABLE_LEN, PROTOCOL_TABLE_LEN};
+use capture_common::filter::{PORT_TABLE_LEN, PROTOCOL_TABLE_LEN, Slot};
 
 use crate::conntrack::{Scratch, TOLD_LEN};
 use crate::identity::{PACKETS_LEN, Sighted};
@@ -24,13 +23,17 @@ pub static RING: RingBuf = RingBuf::with_byte_size(1 << 24, 0);
 pub static COUNTERS: PerCpuHashMap<u32, Counters> =
     PerCpuHashMap::with_max_entries(1 << 16, BPF_F_NO_PREALLOC);
 
-/// IPv4 prefixes to option bits.
+/// IPv4 addresses to option bits.
 #[map]
-pub static ADDRESSES_V4: LpmTrie<[u8; 4], u8> = LpmTrie::with_max_entries(1, 0);
+pub static ADDRESSES_V4: Array<Slot> = Array::with_max_entries(1, 0);
 
-/// IPv6 prefixes to option bits.
+/// IPv6 addresses to option bits.
 #[map]
-pub static ADDRESSES_V6: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(1, 0);
+pub static ADDRESSES_V6: Array<Slot> = Array::with_max_entries(1, 0);
+
+/// The slot at which the IPv4 and the IPv6 addresses in use begin.
+#[map]
+pub static ADDRESS_ROOTS: Array<[u32; 2]> = Array::with_max_entries(1, 0);
 
 /// Option bits by port number.
 #[map]

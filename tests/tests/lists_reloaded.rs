@@ -72,6 +72,35 @@ fn a_list_that_is_wrong_changes_nothing() {
 }
 
 #[test]
+fn a_list_may_grow_a_thousandfold_and_beyond_its_room_it_is_refused() {
+    let wire = Wire::new();
+    let scratch = Scratch::new();
+    let list = scratch.path("list");
+    // All over the address space, where each takes the most.
+    let spread = |count: u32| -> String {
+        (0..count)
+            .map(|n| n.wrapping_mul(2_654_435_761) | 0x8000_0000)
+            .map(|bits| format!("{}\n", std::net::Ipv4Addr::from_bits(bits)))
+            .collect()
+    };
+    fs::write(&list, "192.0.2.1\n").unwrap();
+    let capture = start(&wire, &list);
+    fs::write(&list, spread(40_000) + "192.0.2.2\n").unwrap();
+    reread(
+        &capture,
+        "nodecap: read the lists again: 40001 networks wanted",
+    );
+    fs::write(&list, spread(200_000) + "192.0.2.3\n").unwrap();
+    reread(
+        &capture,
+        "nodecap: the lists stay as they were: the address lists take ",
+    );
+    wire.send(&["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(from));
+    capture.wait_until_captured(1);
+    assert_eq!(capture.stop().counts().received, 1);
+}
+
+#[test]
 fn what_both_lists_hold_is_captured_without_a_gap() {
     let wire = Wire::new();
     let scratch = Scratch::new();

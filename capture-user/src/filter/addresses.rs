@@ -1,8 +1,7 @@
-//! Address lists as prefixes for a longest-prefix lookup.
+//! Address lists as prefixes.
 //!
-//! The kernel finds only the longest prefix that covers an address. So each prefix carries the
-//! bits of every list that it or any prefix around it is on: the lookup then answers for all
-//! lists at once, and it doesn't matter which of two overlapping prefixes is found.
+//! Each prefix carries the bits of every list that it or any prefix around it is on: so the
+//! longest one that covers an address answers for all lists at once.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -240,7 +239,7 @@ mod tests {
         }
     }
 
-    /// What the kernel's trie answers: the value of the longest prefix that covers the address.
+    /// The value of the longest prefix that covers the address.
     fn lookup(v4: &[(Ipv4Net, u8)], v6: &[(Ipv6Net, u8)], address: IpAddr) -> u8 {
         match address {
             IpAddr::V4(a) => v4

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::Barred;
 use super::addresses::{self, Entry};
+use super::tree::MAX_NETWORKS;
 
 /// The lists as they were typed, so that their files can be read again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,6 +58,13 @@ impl Lists {
         let hosts = addresses("--host", &self.hosts)?;
         let sources = addresses("--src", &self.sources)?;
         let destinations = addresses("--dst", &self.destinations)?;
+        let count = hosts.len() + sources.len() + destinations.len();
+        if count > MAX_NETWORKS {
+            return Err(format!(
+                "the address lists hold {count} networks, and {MAX_NETWORKS} are the most: write \
+                 neighbours as one CIDR or range"
+            ));
+        }
         Ok(Held {
             hosts: hosts.wanted,
             sources: sources.wanted,

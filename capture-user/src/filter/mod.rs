@@ -1,8 +1,8 @@
 //! What to capture: from the options and the expression that were typed to the tables and the code
 //! that the kernel has them in.
 //!
-//! - [`addresses`]: prefixes with the options that they belong to, ready for a longest-prefix
-//!   lookup
+//! - [`addresses`]: prefixes with the options that they belong to; [`tree`]: the same as the kernel
+//!   looks addresses up
 //! - [`ports`], [`protocols`]: how one is written, and a table for all
 //! - [`lists`]: the address options' lists as they are typed, and their files
 //! - [`expression`]: a filter as tcpdump takes it
@@ -13,19 +13,22 @@ pub mod expression;
 pub mod lists;
 pub mod ports;
 pub mod protocols;
+pub mod tree;
 pub mod trial;
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use capture_common::filter::{ARP, DST, EITHER, IP_PROTOCOLS, NOT_DST, NOT_EITHER, NOT_SRC, SRC};
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 
 use expression::Expression;
 use lists::Held;
 use ports::{PortRange, PortTable};
 use protocols::{Protocol, ProtocolTable};
+use tree::Tree;
 
-use crate::flow::tuple::{Endpoint, Tuple};
+use crate::flow::tuple::Tuple;
 
 /// What the options ask for. An empty list asks for nothing; what several lists ask for must all
 /// hold; within a list one is enough.
@@ -72,10 +75,10 @@ pub struct Barred {
 pub struct Tables {
     /// Which address options were given, as bits.
     pub address_options: u8,
-    /// IPv4 prefixes, each with the bits of every option whose list covers it.
-    pub addresses_v4: Vec<(Ipv4Net, u8)>,
-    /// IPv6 prefixes likewise.
-    pub addresses_v6: Vec<(Ipv6Net, u8)>,
+    /// IPv4 addresses, each with the bits of every option whose list it is on.
+    pub addresses_v4: Tree,
+    /// IPv6 addresses likewise.
+    pub addresses_v6: Tree,
     /// Which port options were given, as bits.
     pub port_options: u8,
     /// Bits by port number.
@@ -93,6 +96,38 @@ pub struct Tables {
 }
 
 impl Tables {
+    /// Whether packets of this flow match, in one direction at least. A filter that asks for
+    /// nothing names nobody.
+    #[must_use]
+    pub fn names(&self, tuple: &Tuple) -> bool {
+        // Nobody can tell by a tunnel's own ends what is in it.
+        !self.is_empty()
+            && !self.inner
+            && [*tuple, tuple.reversed()].iter().any(|way| self.takes(way))
+    }
+
+    /// As the kernel side asks, see its `filter` module.
+    fn takes(&self, tuple: &Tuple) -> bool {
+        let (from, to) = (&tuple.source, &tuple.destination);
+        let bits = |address: IpAddr| match address {
+            IpAddr::V4(_) => self.addresses_v4.bits(address),
+            IpAddr::V6(_) => self.addresses_v6.bits(address),
+        };
+        let has_ports = matches!(tuple.protocol, 6 | 17 | 132);
+        let ip = self.protocol_options & IP_PROTOCOLS != 0;
+        (self.address_options == 0
+            || hit(self.address_options, bits(from.address), bits(to.address)))
+            && (self.port_options == 0
+                || has_ports
+                    && hit(
+                        self.port_options,
+                        self.ports.bits(from.port),
+                        self.ports.bits(to.port),
+                    ))
+            && (self.protocol_options == 0 || ip && self.protocols.contains(tuple.protocol))
+            && self.expression.as_ref().is_none_or(|it| it.takes(tuple))
+    }
+
     /// Whether every packet passes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -120,42 +155,27 @@ impl Filter {
         }
     }
 
-    /// What lies between two filters that differ in their address lists: it matches whatever either
-    /// of them matches.
+    /// Which address options were given, as bits.
     #[must_use]
-    pub fn between(&self, next: &Self) -> Self {
-        let either = |one: &[IpNet], other: &[IpNet]| [one, other].concat();
-        let both = |one: &[IpNet], other: &[IpNet]| {
-            one.iter()
-                .filter(|net| other.contains(net))
-                .copied()
-                .collect()
-        };
-        let (ours, theirs) = (&self.barred, &next.barred);
-        Self {
-            hosts: either(&self.hosts, &next.hosts),
-            sources: either(&self.sources, &next.sources),
-            destinations: either(&self.destinations, &next.destinations),
-            barred: Barred {
-                hosts: both(&ours.hosts, &theirs.hosts),
-                sources: both(&ours.sources, &theirs.sources),
-                destinations: both(&ours.destinations, &theirs.destinations),
-            },
-            ..self.clone()
-        }
+    pub fn address_options(&self) -> u8 {
+        given(&self.address_lists())
     }
 
-    /// The tables for the kernel.
-    #[must_use]
-    pub fn tables(&self) -> Tables {
-        let address_lists = [
+    fn address_lists(&self) -> [(u8, &Vec<IpNet>); 6] {
+        [
             (EITHER, &self.hosts),
             (SRC, &self.sources),
             (DST, &self.destinations),
             (NOT_EITHER, &self.barred.hosts),
             (NOT_SRC, &self.barred.sources),
             (NOT_DST, &self.barred.destinations),
-        ];
+        ]
+    }
+
+    /// The tables for the kernel.
+    #[must_use]
+    pub fn tables(&self) -> Tables {
+        let address_lists = self.address_lists();
         let port_lists = [
             (EITHER, &self.ports),
             (SRC, &self.source_ports),
@@ -164,8 +184,8 @@ impl Filter {
         let (addresses_v4, addresses_v6) = addresses::merge(&address_lists);
         Tables {
             address_options: given(&address_lists),
-            addresses_v4,
-            addresses_v6,
+            addresses_v4: Tree::v4(&addresses_v4),
+            addresses_v6: Tree::v6(&addresses_v6),
             port_options: given(&port_lists),
             ports: ports::table(&port_lists),
             protocol_options: self.protocols.iter().fold(0, |kinds, protocol| {
@@ -180,49 +200,6 @@ impl Filter {
             inner: self.inner,
             reread: self.reread,
         }
-    }
-
-    /// Whether packets of this flow match, in one direction at least. A filter that asks for
-    /// nothing names nobody.
-    #[must_use]
-    pub fn names(&self, tuple: &Tuple) -> bool {
-        // Nobody can tell by a tunnel's own ends what is in it.
-        !self.is_empty()
-            && !self.inner
-            && [*tuple, tuple.reversed()].iter().any(|way| self.takes(way))
-    }
-
-    fn takes(&self, tuple: &Tuple) -> bool {
-        let (from, to) = (&tuple.source, &tuple.destination);
-        let nets = |list: &[IpNet], ends: &[&Endpoint]| {
-            list.is_empty()
-                || list
-                    .iter()
-                    .any(|net| ends.iter().any(|end| net.contains(&end.address)))
-        };
-        let ports = |list: &[PortRange], ends: &[&Endpoint]| {
-            list.is_empty()
-                || list
-                    .iter()
-                    .any(|range| ends.iter().any(|end| range.contains(end.port)))
-        };
-        let has_ports = matches!(tuple.protocol, 6 | 17 | 132);
-        let asks_ports = !(self.ports.is_empty()
-            && self.source_ports.is_empty()
-            && self.destination_ports.is_empty());
-        let free = |list: &[IpNet], ends: &[&Endpoint]| list.is_empty() || !nets(list, ends);
-        free(&self.barred.hosts, &[from, to])
-            && free(&self.barred.sources, &[from])
-            && free(&self.barred.destinations, &[to])
-            && nets(&self.hosts, &[from, to])
-            && nets(&self.sources, &[from])
-            && nets(&self.destinations, &[to])
-            && (has_ports || !asks_ports)
-            && ports(&self.ports, &[from, to])
-            && ports(&self.source_ports, &[from])
-            && ports(&self.destination_ports, &[to])
-            && (self.protocols.is_empty() || self.protocols.contains(&Protocol::Ip(tuple.protocol)))
-            && self.expression.as_ref().is_none_or(|it| it.takes(tuple))
     }
 
     /// The filter as options that ask for the same, for the capture file's interface blocks.
@@ -253,6 +230,16 @@ impl Filter {
         }
         text
     }
+}
+
+/// Each option in `asked` finds its bit where it looks for it, and none that it bars: see
+/// `capture_common::filter`.
+const fn hit(asked: u8, source: u8, destination: u8) -> bool {
+    let either = source | destination;
+    let found = either & EITHER | source & SRC | destination & DST;
+    let barred = either & NOT_EITHER | source & NOT_SRC | destination & NOT_DST;
+    let wanted = asked & (EITHER | SRC | DST);
+    found & wanted == wanted && barred == 0
 }
 
 /// An address option's list as it is typed.
@@ -299,6 +286,7 @@ fn describe_list<T: ToString>(text: &mut String, option: &str, list: &[T]) {
 #[expect(clippy::unwrap_used, reason = "a test fails by it")]
 mod tests {
     use super::*;
+    use crate::flow::tuple::Endpoint;
 
     #[test]
     fn no_option_is_an_empty_filter_that_sets_no_bit() {
@@ -307,7 +295,7 @@ mod tests {
         assert_eq!(tables.address_options, 0);
         assert_eq!(tables.port_options, 0);
         assert_eq!(tables.protocol_options, 0);
-        assert!(tables.addresses_v4.is_empty() && tables.addresses_v6.is_empty());
+        assert!(tables.addresses_v4.slots().is_empty() && tables.addresses_v6.slots().is_empty());
     }
 
     #[test]
@@ -372,7 +360,7 @@ mod tests {
             "proto=tcp",
             "host=192.0.2.9/32 dport=80 proto=tcp",
         ] {
-            assert!(filter(words).names(&tuple), "{words}");
+            assert!(filter(words).tables().names(&tuple), "{words}");
         }
         for words in [
             "host=203.0.113.0/24",
@@ -380,9 +368,9 @@ mod tests {
             "proto=udp",
             "src=192.0.2.9/32 dport=40000",
         ] {
-            assert!(!filter(words).names(&tuple), "{words}");
+            assert!(!filter(words).tables().names(&tuple), "{words}");
         }
-        assert!(!Filter::default().names(&tuple));
+        assert!(!Filter::default().tables().names(&tuple));
     }
 
     #[test]
@@ -403,18 +391,17 @@ mod tests {
             barred,
             ..Filter::default()
         };
-        assert!(filter(barred("203.0.113.0/24", "")).names(&tuple));
-        assert!(!filter(barred("192.0.2.8/29", "")).names(&tuple));
-        assert!(!filter(barred("198.51.100.2/32", "")).names(&tuple));
+        assert!(filter(barred("203.0.113.0/24", "")).tables().names(&tuple));
+        assert!(!filter(barred("192.0.2.8/29", "")).tables().names(&tuple));
+        assert!(!filter(barred("198.51.100.2/32", "")).tables().names(&tuple));
         // The other direction of the flow has the other sender.
-        assert!(filter(barred("", "192.0.2.9/32")).names(&tuple));
+        assert!(filter(barred("", "192.0.2.9/32")).tables().names(&tuple));
         let tables = filter(barred("192.0.2.8/29", "192.0.2.0/25")).tables();
         assert_eq!(tables.address_options, EITHER | NOT_EITHER | NOT_SRC);
-        let bits: Vec<_> = tables.addresses_v4.iter().map(|(_, bits)| *bits).collect();
-        assert_eq!(
-            bits,
-            [EITHER, EITHER | NOT_SRC, EITHER | NOT_EITHER | NOT_SRC]
-        );
+        let bits = |address: &str| tables.addresses_v4.bits(address.parse().unwrap());
+        assert_eq!(bits("192.0.2.200"), EITHER);
+        assert_eq!(bits("192.0.2.1"), EITHER | NOT_SRC);
+        assert_eq!(bits("192.0.2.9"), EITHER | NOT_EITHER | NOT_SRC);
     }
 
     #[test]

@@ -55,6 +55,19 @@ pub enum KernelError {
         /// The interface's name.
         interface: String,
     },
+    /// Address lists that were read again need more memory than was set aside for them.
+    #[error(
+        "the address lists take {} MiB in the kernel, and there is room for {} MiB: end this \
+         capture and start another",
+        .needed.div_ceil(1 << 20),
+        .room >> 20
+    )]
+    Room {
+        /// Bytes that they take.
+        needed: usize,
+        /// Bytes that there are.
+        room: usize,
+    },
     /// What a killed capture left can't be removed.
     #[error("can't sweep {what}: {source}; run it as root, or with CAP_NET_ADMIN")]
     Sweep {

@@ -18,7 +18,7 @@ use super::layout::Layout;
 use super::log::{KernelLog, LogLevel};
 use super::probe;
 use super::ring::Ring;
-use super::tables::{fill, room};
+use super::tables::{Places, fill};
 use crate::filter::Tables;
 use crate::packet::Direction;
 use crate::target::links::Framing;
@@ -72,6 +72,8 @@ pub struct Kernel {
     pub(super) tracepoints: Vec<RawTracePointLink>,
     /// What packets' identities are read under.
     pub(super) identity: IdentityKey,
+    /// Where the addresses are.
+    pub(super) places: Places,
     ring_bytes: u32,
     counters: PerCpuHashMap<MapData, u32, CounterBytes>,
     pub(super) links: Links,
@@ -116,6 +118,8 @@ impl Kernel {
                 loader.map_max_entries(name, 1);
             }
         }
+        let places = Places::new(tables);
+        let [entries_v4, entries_v6] = places.entries();
         let mut ebpf = loader
             .override_global(names::LAYOUT, &LAYOUT_VERSION, true)
             .override_global(names::ADDRESS_OPTIONS, &tables.address_options, true)
@@ -131,18 +135,12 @@ impl Kernel {
             .override_global(names::CONNTRACK, &u8::from(conntrack), true)
             .override_global(aya_log::LEVEL, &log_level, false)
             .map_max_entries(names::RING, setup.ring_bytes)
-            .map_max_entries(
-                names::ADDRESSES_V4,
-                room(tables.addresses_v4.len(), tables.reread),
-            )
-            .map_max_entries(
-                names::ADDRESSES_V6,
-                room(tables.addresses_v6.len(), tables.reread),
-            )
+            .map_max_entries(names::ADDRESSES_V4, entries_v4)
+            .map_max_entries(names::ADDRESSES_V6, entries_v6)
             .map_max_entries(names::EVENTS, EVENTS_BYTES)
             .load(&object)
             .map_err(|error| KernelError::Load(Box::new(error)))?;
-        fill(&mut ebpf, tables)?;
+        fill(&mut ebpf, places, tables)?;
         let counters = ebpf
             .take_map(names::COUNTERS)
             .ok_or(KernelError::Missing(names::COUNTERS))?;
@@ -153,6 +151,7 @@ impl Kernel {
             layout,
             tracepoints: Vec::new(),
             identity: IdentityKey::draw(),
+            places,
             ring_bytes: setup.ring_bytes,
             counters,
             links: Links::default(),

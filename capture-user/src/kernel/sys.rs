@@ -14,6 +14,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+const BPF_MAP_UPDATE_BATCH: libc::c_int = 26;
 const BPF_LINK_CREATE: libc::c_int = 28;
 
 /// The members of `union bpf_attr` for `BPF_PROG_LOAD`.
@@ -48,6 +49,20 @@ struct GetInfo {
     bpf_fd: u32,
     info_len: u32,
     info: u64,
+}
+
+/// Those for `BPF_MAP_UPDATE_BATCH`.
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, Immutable)]
+struct Batch {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map_fd: u32,
+    elem_flags: u64,
+    flags: u64,
 }
 
 /// The head of `struct bpf_prog_info`.
@@ -96,6 +111,30 @@ pub(super) fn link(
     };
     // SAFETY: there are no pointers among these members.
     unsafe { bpf_fd(BPF_LINK_CREATE, &mut attr) }
+}
+
+/// Writes entries of an array map, each under its key, in one call (Linux 5.6).
+pub(super) fn update_batch<V: IntoBytes + Immutable>(
+    map: &impl AsFd,
+    keys: &[u32],
+    values: &[V],
+) -> io::Result<()> {
+    let mut attr = Batch {
+        in_batch: 0,
+        out_batch: 0,
+        keys: keys.as_ptr().expose_provenance() as u64,
+        values: values.as_ptr().expose_provenance() as u64,
+        // As many as there are of both.
+        count: u32::try_from(keys.len().min(values.len())).map_err(io::Error::other)?,
+        map_fd: raw(map),
+        elem_flags: 0,
+        flags: 0,
+    };
+    // SAFETY: `keys` and `values` point to at least `count` of each, without padding (`IntoBytes`),
+    // which outlast the call and which the kernel only reads. An array's key is a u32; a value is
+    // as long as the map's, which its caller vouches for: see `tables`, where both are a Slot.
+    unsafe { bpf(BPF_MAP_UPDATE_BATCH, &mut attr) }?;
+    Ok(())
 }
 
 /// What the kernel says of a program.

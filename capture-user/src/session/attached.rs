@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use capture_common::counters::Counters;
 
 use super::clock;
-use crate::filter::Filter;
+use crate::filter::Tables;
 use crate::flow::evidence::Mapping;
 use crate::kernel::Kernel;
 use crate::kernel::attach::Attachment;
@@ -103,12 +103,9 @@ impl Attached {
         }
     }
 
-    pub(super) fn replace_addresses(
-        &mut self,
-        from: &Filter,
-        to: &Filter,
-    ) -> Result<(), KernelError> {
-        self.kernel.replace_addresses(from, to)
+    /// See [`Kernel::replace_addresses`].
+    pub(super) fn replace_addresses(&mut self, tables: &Tables) -> Result<(), KernelError> {
+        self.kernel.replace_addresses(tables)
     }
 
     /// See [`Kernel::detach_all`].

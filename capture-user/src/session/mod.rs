@@ -80,6 +80,7 @@ use self::stop::StopReason;
 use self::undecided::Undecided;
 use crate::error::{Error, Result};
 use crate::evidence::conntrack::{Conntrack, ConntrackError};
+use crate::filter::Tables;
 use crate::flow::evidence::{self as known, Evidence, Fact};
 use crate::flow::role::Role;
 use crate::kernel::log::KernelLog;
@@ -143,6 +144,8 @@ async fn next_evidence(
 /// A capture under way.
 struct Session {
     plan: Plan,
+    /// The plan's filter, as the kernel has it.
+    tables: Tables,
     attached: Attached,
     selection: Selection,
     watch: Watch,
@@ -324,7 +327,7 @@ impl Session {
         if let Fact::Conntrack(mapping) = evidence.fact
             && mapping.change == known::Change::Present
             && self.plan.follow
-            && (self.plan.filter.names(&mapping.original) || self.plan.filter.names(&mapping.reply))
+            && (self.tables.names(&mapping.original) || self.tables.names(&mapping.reply))
         {
             self.attached.follow(&mapping);
         }
@@ -543,14 +546,15 @@ impl Session {
                 let next = self.plan.filter.with(held);
                 let count = next.hosts.len() + next.sources.len() + next.destinations.len();
                 // What is asked for is frozen into the programs.
-                if next.tables().address_options != self.plan.filter.tables().address_options {
+                let tables = next.tables();
+                if tables.address_options != self.tables.address_options {
                     "the lists stay as they were: whether a list wants or bars any address can't \
                      change while a capture runs"
                         .to_owned()
-                } else if let Err(error) = self.attached.replace_addresses(&self.plan.filter, &next)
-                {
-                    format!("not all of the lists was taken: {error}")
+                } else if let Err(error) = self.attached.replace_addresses(&tables) {
+                    format!("the lists stay as they were: {error}")
                 } else {
+                    self.tables = tables;
                     self.plan.filter = next;
                     format!("read the lists again: {count} networks wanted")
                 }

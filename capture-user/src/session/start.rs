@@ -123,7 +123,7 @@ pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
         None => None,
     };
     let knows = plan.track && evidence::may_know(&mut notes);
-    let mut kernel = Kernel::load(&Setup {
+    let setup = Setup {
         tables: plan.filter.tables(),
         snaplen: plan.snaplen,
         ring_bytes: plan.ring_bytes,
@@ -131,7 +131,8 @@ pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
         identity: knows && plan.hook != Hook::Xdp,
         follow: knows && plan.follow && plan.hook != Hook::Xdp,
         events: knows,
-    })?;
+    };
+    let mut kernel = Kernel::load(&setup)?;
     kernel.set_hook(plan.hook);
     let ring = kernel.ring()?;
     let log = match log_level(&plan) {
@@ -271,6 +272,7 @@ pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
     }
     Ok(Session {
         plan,
+        tables: setup.tables,
         attached,
         selection,
         watch,
