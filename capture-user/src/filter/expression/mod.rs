@@ -7,11 +7,12 @@
 //! - [`classic`]: what libpcap makes, read and checked
 //! - [`mod@translate`]: classic BPF to eBPF, [`ebpf`]
 //! - [`mod@interpret`]: classic BPF run here, for what no kernel program can be asked
-//! - [`reads`]: what a program looks at
+//! - [`reads`]: what a program looks at; `mistake`: where an expression isn't one
 
 pub mod classic;
 pub mod ebpf;
 pub mod interpret;
+mod mistake;
 pub mod reads;
 pub mod translate;
 
@@ -145,7 +146,8 @@ fn compile(text: &str, framing: Framing) -> Result<Program, Why> {
         .stack_size(STACK)
         .spawn(move || {
             // Nobody listens any more once it took too long.
-            let _ = tell.send(libpcap::compile(&owned, framing));
+            let compiled = libpcap::compile(&owned, framing);
+            let _ = tell.send(compiled.map_err(|said| mistake::located(said, &owned, framing)));
         })
         .map_err(|error| Why::Thread(error.to_string()))?;
     let instructions = match told.recv_timeout(TIME_LIMIT) {

@@ -15,10 +15,21 @@ fn refusal(text: &str) -> String {
 
 #[test]
 fn an_error_holds_the_expression_and_what_libpcap_says() {
-    assert_eq!(
-        refusal("tcp prt 80"),
-        "expression `tcp prt 80`: can't parse filter expression: syntax error"
-    );
+    for (text, place) in [
+        ("tcp prt 80", "syntax error at `prt`, character 5"),
+        (
+            "tcp port 443 adn host 192.0.2.1",
+            "syntax error at `adn`, character 14",
+        ),
+        ("(tcp port 443", "syntax error at its end"),
+        ("tcp[13] & & 4 != 0", "syntax error at `&`, character 11"),
+        ("ip or or udp", "syntax error at `or`, character 7"),
+        ("udp and", "syntax error at its end"),
+        ("tcp) or udp", "syntax error at `)`, character 4"),
+    ] {
+        let expected = format!("expression `{text}`: can't parse filter expression: {place}");
+        assert_eq!(refusal(text), expected);
+    }
     assert!(
         refusal("port 70000").contains("port"),
         "{}",
