@@ -92,7 +92,11 @@ fn v6(base: u32, high: u64, low: u64) -> u32 {
 /// What user space builds has come to a leaf by now.
 #[inline(always)]
 fn bits(entry: u32) -> u32 {
-    if entry & KIND == LEAF { entry & 0xff } else { 0 }
+    if entry & KIND == LEAF {
+        entry & 0xff
+    } else {
+        0
+    }
 }
 
 /// The entry of an address's first 16 bits.

@@ -8,7 +8,7 @@ use capture_common::event::{Event, EventKind};
 
 use crate::events;
 use crate::follow;
-use crate::globals::{CONNTRACK, FOLLOW};
+use crate::globals::{CONNTRACK, FOLLOW, INNER};
 use crate::kmem;
 use crate::look;
 use crate::maps::{CONNTRACK_SCRATCH, TOLD};
@@ -92,7 +92,8 @@ fn tell(skb: &Skb, time: u64) -> Option<()> {
         return None;
     }
     mark(flow);
-    if FOLLOW.load() != 0 {
+    // Of a tunnel's packet it is the tunnel's own entry.
+    if FOLLOW.load() != 0 && INNER.load() == 0 {
         follow::learn(original, time);
         *reversed = original.reversed();
         follow::learn(reversed, time);

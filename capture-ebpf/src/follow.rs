@@ -12,7 +12,7 @@ use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 
 use crate::conntrack::nodecap_conntrack;
-use crate::globals::{ADDRESS_OPTIONS, CONNTRACK, EXPRESSION, FOLLOW, PORT_OPTIONS};
+use crate::globals::{ADDRESS_OPTIONS, CONNTRACK, EXPRESSION, FOLLOW, INNER, PORT_OPTIONS};
 use crate::identity;
 use crate::look::{self, nodecap_look};
 use crate::maps::FLOWS;
@@ -89,7 +89,9 @@ pub fn remember<const BARE: bool>(skb: &Skb, flags: u16, time: Option<u64>) {
     // matches both.
     let one_way =
         (ADDRESS_OPTIONS.load() | PORT_OPTIONS.load()) & (SRC | DST | NOT_SRC | NOT_DST) != 0;
-    let learns = FOLLOW.load() != 0 && by_flow() && (followed || one_way);
+    // What is about the inner packet doesn't match where that is in no tunnel, neither way.
+    let within = INNER.load() != 0;
+    let learns = FOLLOW.load() != 0 && by_flow() && (followed || one_way || within);
     let wanted = if CONNTRACK.load() != 0 || learns {
         look::KEY | look::FINGERPRINT
     } else {
@@ -106,7 +108,7 @@ pub fn remember<const BARE: bool>(skb: &Skb, flags: u16, time: Option<u64>) {
         return;
     }
     if learns {
-        if followed {
+        if followed || within {
             learn(&look.key, time);
         }
         look.reversed = look.key.reversed();

@@ -7,10 +7,11 @@
 
 use aya_ebpf::bindings::__sk_buff;
 
-use crate::globals::REMEMBER;
+use crate::globals::{INNER, REMEMBER};
+use crate::inner;
 use crate::maps::LOOK;
 use crate::parse;
-use crate::skb::Skb;
+use crate::skb::{Skb, nodecap_inner};
 use crate::tuple::{FlowKey, Headers};
 
 /// What was found in a packet.
@@ -81,7 +82,15 @@ pub extern "C" fn nodecap_headers(context: *mut __sk_buff, bare: u32) -> u64 {
     } else {
         parse::network::<true>(&skb)
     };
-    let Some(network) = network else { return 0 };
+    // Of a tunnel's packet the one within, where the options are about that.
+    let within = if INNER.load() != 0 {
+        inner::unpack(nodecap_inner(context, bare))
+    } else {
+        None
+    };
+    let Some(network) = within.or(network) else {
+        return 0;
+    };
     match Headers::find(&skb, network.ethertype, network.offset) {
         Some(headers) => headers.pack(),
         None => 0,

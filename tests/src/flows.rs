@@ -46,6 +46,8 @@ pub struct FlowLine {
     pub retransmits: Option<Ways>,
     /// ICMP errors about it.
     pub icmp_errors: Option<u64>,
+    /// The tunnel that it runs in, from client to server.
+    pub tunnel: Option<Tunnel>,
     /// Where its packets were seen.
     pub path: Vec<Stop>,
     /// Its translations.
@@ -74,6 +76,21 @@ pub struct Stop {
     pub packets: u64,
     /// The addresses they had there.
     pub tuple: Ends,
+    /// The tunnel that they were in there.
+    pub tunnel: Option<Tunnel>,
+}
+
+/// A tunnel.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct Tunnel {
+    /// `vxlan`, `geneve`, `gre` or `ipip`.
+    pub kind: String,
+    /// The network's identifier, or GRE's key.
+    pub id: Option<u32>,
+    /// The outer source.
+    pub src: String,
+    /// The outer destination.
+    pub dst: String,
 }
 
 /// A source and a destination, each an address with a port.

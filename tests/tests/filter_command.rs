@@ -53,7 +53,6 @@ fn what_is_wrong_with_an_expression_is_said_in_one_line() {
         (&["ip6", "protochain", "6"], "`protochain`"),
         (&["--host", "192.0.2.300", "tcp"], "--host"),
         (&["--bare", "ether src 02:00:00:00:00:01"], "ether"),
-        (&["--inner", "tcp"], "--inner"),
         (&[], "every packet matches"),
     ] {
         let refused = filter(words);

@@ -26,6 +26,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     flows: Option<PathBuf>,
 
+    /// Flows are those of the packets within VXLAN, GENEVE, GRE and IP-in-IP tunnels
+    #[arg(long)]
+    inner: bool,
+
     /// The closing counts only
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
@@ -75,6 +79,7 @@ pub fn run(args: &Args) -> Result<()> {
         .is_some_and(|path| path.as_os_str() == "-");
     let most = if args.verbose { SHOWN_MAX } else { SHOWN };
     let bounds = Bounds {
+        inner: args.inner,
         max_flows: args.max_flows,
         flows: most,
         events: most,

@@ -37,7 +37,8 @@ pub(super) struct Matching {
     #[arg(long, value_name = "NAME|NUMBER[,…]", help_heading = "What to capture")]
     proto: Vec<String>,
 
-    /// The options above are about the packet within a VXLAN, GENEVE, GRE or IP-in-IP one
+    /// The options above are about the packet within a VXLAN, GENEVE, GRE or IP-in-IP one, and so
+    /// are flows, comments and verdicts
     #[arg(long, help_heading = "What to capture")]
     inner: bool,
 
@@ -64,20 +65,6 @@ impl Matching {
     /// [`Error::Usage`], naming the option and what is wrong with it, or what is wrong with the
     /// expression.
     pub(super) fn resolve(&self) -> Result<Filter> {
-        let options = [
-            &self.host,
-            &self.src,
-            &self.dst,
-            &self.port,
-            &self.sport,
-            &self.dport,
-            &self.proto,
-        ];
-        if self.inner && options.iter().all(|typed| typed.is_empty()) {
-            return Err(Error::usage(
-                "--inner says where the address, port and protocol options look: give one of them",
-            ));
-        }
         let held = self.lists().read().map_err(Error::Usage)?;
         Ok(Filter {
             hosts: held.hosts,

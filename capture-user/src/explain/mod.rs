@@ -30,9 +30,11 @@ use self::timeline::Timeline;
 /// How often the tracker is told that time has passed: nanoseconds of the file's time.
 const TICK: u64 = 25_000_000;
 
-/// Within which bounds a file is looked at.
+/// How a file is looked at, and within which bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
+    /// Whether flows are those of the packets within tunnels.
+    pub inner: bool,
     /// Flows remembered at a time.
     pub max_flows: usize,
     /// Flows kept for the report: the largest.
@@ -134,6 +136,7 @@ pub fn analyse<R: Read, E>(
         max_flows: bounds.max_flows,
         // Nothing of the node that it was captured on is known here, its conntrack least of all.
         max_mappings: 1,
+        inner: bounds.inner,
         environment: Environment::default(),
         ..Config::default()
     });

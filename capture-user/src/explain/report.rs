@@ -171,6 +171,14 @@ fn write_flow(out: &mut dyn Write, flow: &FlowRecord, findings: &Findings) -> io
         during.end(flow.client, flow.protocol),
         during.end(flow.server, flow.protocol),
     )?;
+    if let Some(tunnel) = flow.tunnel {
+        let others = if flow.tunnels_differ {
+            ", and others: it may be several connections"
+        } else {
+            ""
+        };
+        writeln!(out, "{:>58}within {tunnel}{others}", "")?;
+    }
     let Some(tcp) = flow.tcp else {
         return Ok(());
     };
@@ -228,6 +236,9 @@ fn write_reset(out: &mut dyn Write, findings: &Findings, reset: &ResetRecord) ->
             _ => name(reset.confidence),
         }
     )?;
+    if let Some(tunnel) = reset.tunnel {
+        writeln!(out, "      within {tunnel}")?;
+    }
     for evidence in &reset.evidence {
         writeln!(out, "      - {}", printable(evidence))?;
     }

@@ -9,6 +9,7 @@ use super::report::{Style, complaints, file, findings};
 use super::*;
 
 const BOUNDS: Bounds = Bounds {
+    inner: false,
     max_flows: 1_000,
     flows: 20,
     events: 20,

@@ -54,7 +54,8 @@ pub struct Filter {
     pub barred: Barred,
     /// Whether the address lists may change while the capture runs.
     pub reread: bool,
-    /// `--inner`: the options are about the packet within a tunnel's. The expression isn't.
+    /// `--inner`: the options are about the packet within a tunnel's, and so are flows. The
+    /// expression isn't.
     pub inner: bool,
 }
 
@@ -140,7 +141,11 @@ impl Filter {
     /// Whether every packet passes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        let nothing = Self {
+            inner: self.inner,
+            ..Self::default()
+        };
+        *self == nothing
     }
 
     /// The same filter with other address lists.

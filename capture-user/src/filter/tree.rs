@@ -113,7 +113,8 @@ impl Tree {
         }
         let long = |prefix: &&Prefix| prefix.1 > DIRECT;
         let long: Vec<Prefix> = prefixes.iter().filter(long).copied().collect();
-        for group in long.chunk_by(|one, next| one.0 >> (128 - DIRECT) == next.0 >> (128 - DIRECT)) {
+        for group in long.chunk_by(|one, next| one.0 >> (128 - DIRECT) == next.0 >> (128 - DIRECT))
+        {
             let at = (group[0].0 >> (128 - DIRECT)) as usize;
             root[at] = tree.node(group, DIRECT, root[at]);
         }
@@ -247,11 +248,7 @@ mod tests {
             let kept = [0, 7, 16, 32, 47, 64, 100, 122][usize::from(shared) % 8];
             let own: u128 = 0x2001_0db8_0000_0000_0000_0000_0000_0000;
             let mask = u128::MAX.checked_shr(kept).unwrap_or(0);
-            IpNet::new(
-                Ipv6Addr::from_bits(own & !mask | bits & mask).into(),
-                len,
-            )
-            .unwrap()
+            IpNet::new(Ipv6Addr::from_bits(own & !mask | bits & mask).into(), len).unwrap()
         });
         prop_oneof![v4, v6]
     }
@@ -261,15 +258,27 @@ mod tests {
         match net {
             IpNet::V4(net) => {
                 let (first, last) = (net.network().to_bits(), net.broadcast().to_bits());
-                [first, last, first.wrapping_sub(1), last.wrapping_add(1), first ^ 1]
-                    .map(|bits| Ipv4Addr::from_bits(bits).into())
-                    .into()
+                [
+                    first,
+                    last,
+                    first.wrapping_sub(1),
+                    last.wrapping_add(1),
+                    first ^ 1,
+                ]
+                .map(|bits| Ipv4Addr::from_bits(bits).into())
+                .into()
             }
             IpNet::V6(net) => {
                 let (first, last) = (net.network().to_bits(), net.broadcast().to_bits());
-                [first, last, first.wrapping_sub(1), last.wrapping_add(1), first ^ 1]
-                    .map(|bits| Ipv6Addr::from_bits(bits).into())
-                    .into()
+                [
+                    first,
+                    last,
+                    first.wrapping_sub(1),
+                    last.wrapping_add(1),
+                    first ^ 1,
+                ]
+                .map(|bits| Ipv6Addr::from_bits(bits).into())
+                .into()
             }
         }
     }

@@ -7,6 +7,7 @@ use super::names::Names;
 use super::nat::NatKind;
 use super::record::{NatRecord, ResetRecord};
 use super::reset::{Cause, Confidence, OriginSide};
+use super::tunnel::Tunnel;
 use super::tuple::Endpoint;
 use crate::packet::Direction;
 
@@ -64,10 +65,11 @@ pub(super) fn reset(
     if reset.confidence == Confidence::Heuristic && reset.cause != Cause::Unknown {
         let _ = write!(text, " ({})", reset.confidence.explain());
     }
+    within(&mut text, reset.tunnel);
     // Writing to a string can't fail.
     let _ = write!(
         text,
-        " [nodecap reset from={} origin={} interface={interface} cause={} confidence={} flow={}{}{}]",
+        " [nodecap reset from={} origin={} interface={interface} cause={} confidence={} flow={}{}{}{}]",
         reset.from,
         name(reset.origin.side),
         name(reset.cause),
@@ -75,8 +77,32 @@ pub(super) fn reset(
         reset.flow,
         key("from_name", from_name),
         key("to_name", to_name),
+        keys(reset.tunnel),
     );
     text
+}
+
+/// Which tunnel the connection runs in.
+fn within(text: &mut String, tunnel: Option<Tunnel>) {
+    if let Some(tunnel) = tunnel {
+        let _ = write!(text, "; within {tunnel}");
+    }
+}
+
+/// The same for programs, behind the other keys.
+fn keys(tunnel: Option<Tunnel>) -> String {
+    let Some(tunnel) = tunnel else {
+        return String::new();
+    };
+    let id = tunnel
+        .id
+        .map_or_else(String::new, |id| format!(" tunnel_id={id}"));
+    format!(
+        " tunnel={}{id} outer={}>{}",
+        tunnel.kind.name(),
+        tunnel.source,
+        tunnel.destination
+    )
 }
 
 /// On the packet on which a translation first shows.
@@ -112,10 +138,11 @@ pub(super) fn nat(nat: &NatRecord, names: &Names) -> String {
         .iter()
         .map(|evidence| evidence.name())
         .collect();
+    within(&mut text, nat.tunnel);
     // Writing to a string can't fail.
     let _ = write!(
         text,
-        " [nodecap nat kind={} proto={} before={}>{} after={}>{} evidence={} flow={}{}{}]",
+        " [nodecap nat kind={} proto={} before={}>{} after={}>{} evidence={} flow={}{}{}{}]",
         nat.kind.name(),
         Protocol(protocol),
         end(before.source),
@@ -126,6 +153,7 @@ pub(super) fn nat(nat: &NatRecord, names: &Names) -> String {
         nat.flow,
         key("src_name", name_of(before.source)),
         key("dst_name", name_of(after.destination)),
+        keys(nat.tunnel),
     );
     text
 }
@@ -158,6 +186,7 @@ mod tests {
             evidence: Vec::new(),
             phase: Phase::Established,
             idle: 0,
+            tunnel: None,
         };
         reset(&record, "eth0", Direction::In, &Names::default())
     }

@@ -8,6 +8,7 @@ use super::path::{self, Pass, PathStop};
 use super::pending::Judged;
 use super::reset::Phase;
 use super::tcp::{self, Shared, Side};
+use super::tunnel::{Tunnel, Tunnels};
 use super::tuple::Tuple;
 
 /// Tuples of one flow. Each translation adds one; more than a few are a loop.
@@ -54,6 +55,8 @@ pub(super) struct More {
     pub(super) mapping: Option<Mapping>,
     /// ICMP errors that quote it.
     pub(super) icmp_errors: u64,
+    /// What its packets were wrapped in.
+    pub(super) tunnels: Tunnels,
 }
 
 /// One tuple of a flow.
@@ -196,6 +199,17 @@ impl Flow {
             }
         }
         at
+    }
+
+    /// The tunnel that a side's packets are in.
+    pub(super) fn tunnel(&self, from: usize) -> Option<Tunnel> {
+        let more = self.more.as_ref()?;
+        more.tunnels.of(u8::from(from != 0))
+    }
+
+    /// Whether it may be several connections of several tunnels' networks.
+    pub(super) fn may_be_several(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| more.tunnels.differ)
     }
 
     pub(super) fn nats(&self) -> &[Nat] {

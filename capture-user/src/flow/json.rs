@@ -2,6 +2,7 @@
 //! who read it: add, never rename.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -10,6 +11,7 @@ use super::names::Names as Called;
 use super::nat::{NatEvidence, NatKind};
 use super::record::{FlowRecord, NatRecord, PathRecord, Place, Record, ResetRecord};
 use super::reset::{Cause, Confidence, OriginSide, Phase};
+use super::tunnel::{Tunnel, TunnelKind};
 use super::tuple::{Endpoint, Tuple};
 use crate::packet::{Direction, InterfaceId};
 
@@ -97,6 +99,37 @@ struct Within<T> {
     what: T,
 }
 
+/// A tunnel, in the direction of the packets that the line is about.
+#[derive(Serialize)]
+struct Wrapped {
+    kind: TunnelKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<u32>,
+    src: IpAddr,
+    dst: IpAddr,
+    /// Others of the flow's packets were in another network's tunnel.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    others: bool,
+}
+
+impl Wrapped {
+    fn new(tunnel: Option<Tunnel>, others: bool) -> Option<Self> {
+        let Tunnel {
+            kind,
+            id,
+            source,
+            destination,
+        } = tunnel?;
+        Some(Self {
+            kind,
+            id,
+            src: source,
+            dst: destination,
+            others,
+        })
+    }
+}
+
 #[derive(Serialize)]
 struct Nat<'a> {
     kind: NatKind,
@@ -106,6 +139,8 @@ struct Nat<'a> {
     after: Ends<'a>,
     seen: Vec<At<'a>>,
     evidence: &'a [NatEvidence],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tunnel: Option<Wrapped>,
 }
 
 #[derive(Serialize)]
@@ -124,6 +159,8 @@ struct Reset<'a> {
     evidence: &'a [String],
     phase: Phase,
     idle_seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tunnel: Option<Wrapped>,
 }
 
 #[derive(Serialize)]
@@ -162,6 +199,8 @@ struct Flow<'a> {
     tcp: Option<Tcp>,
     #[serde(skip_serializing_if = "is_zero")]
     icmp_errors: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tunnel: Option<Wrapped>,
     path: Vec<Stop<'a>>,
     nat: Vec<Within<Nat<'a>>>,
     resets: Vec<Within<Reset<'a>>>,
@@ -181,6 +220,8 @@ struct Stop<'a> {
     at: At<'a>,
     packets: u64,
     tuple: Ends<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tunnel: Option<Wrapped>,
     #[serde(skip_serializing_if = "Option::is_none")]
     after_us: Option<Quantiles>,
 }
@@ -286,6 +327,7 @@ impl<'n> Names<'_, 'n> {
             after: self.ends(&nat.after, nat.time, nat.time),
             seen: nat.seen.iter().map(|place| self.at(*place)).collect(),
             evidence: &nat.evidence,
+            tunnel: Wrapped::new(nat.tunnel, false),
         }
     }
 
@@ -310,6 +352,7 @@ impl<'n> Names<'_, 'n> {
             evidence: &reset.evidence,
             phase: reset.phase,
             idle_seconds: (reset.idle / 1_000_000) as f64 / 1_000.0,
+            tunnel: Wrapped::new(reset.tunnel, false),
         }
     }
 
@@ -318,6 +361,7 @@ impl<'n> Names<'_, 'n> {
             at: self.at(stop.place),
             packets: stop.packets,
             tuple: self.ends(&stop.tuple, flow.first, flow.last),
+            tunnel: Wrapped::new(stop.tunnel, false),
             after_us: stop.after.map(|[p50, p99]| Quantiles {
                 p50: p50 / 1_000,
                 p99: p99 / 1_000,
@@ -352,6 +396,7 @@ impl<'n> Names<'_, 'n> {
                 keepalives: tcp.keepalives.into(),
             }),
             icmp_errors: flow.icmp_errors,
+            tunnel: Wrapped::new(flow.tunnel, flow.tunnels_differ),
             path: flow.path.iter().map(|stop| self.stop(stop, flow)).collect(),
             nat: flow
                 .nat

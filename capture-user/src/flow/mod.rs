@@ -15,8 +15,8 @@
 //! - [`nat`]: translations; `mappings`, `recent`: what conntrack and the kernel told lately
 //! - [`record`], `json`, `comment`, [`summary`]: what is told of it all; [`names`]: by which names;
 //!   [`happening`]: what somebody waits for
-//! - [`mod@tuple`]: addresses and ports; [`sighting`]: a packet on a hook; [`evidence`]: what else is
-//!   known; [`role`]: what an interface stands for
+//! - [`mod@tuple`]: addresses and ports; [`tunnel`]: what they are within; [`sighting`]: a packet on
+//!   a hook; [`evidence`]: what else is known; [`role`]: what an interface stands for
 //! - [`reset`]: the verdict on a reset, a pure function of a [`reset::Case`]
 
 mod bindings;
@@ -45,4 +45,5 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 pub mod tracker;
+pub mod tunnel;
 pub mod tuple;

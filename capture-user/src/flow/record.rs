@@ -5,6 +5,7 @@
 
 use super::nat::{NatEvidence, NatKind};
 use super::reset::{Cause, Confidence, Origin, Phase};
+use super::tunnel::Tunnel;
 use super::tuple::{Endpoint, Tuple};
 use crate::packet::{Direction, InterfaceId};
 
@@ -53,6 +54,10 @@ pub struct FlowRecord {
     pub tcp: Option<TcpRecord>,
     /// ICMP errors that quoted one of its packets; they aren't among its packets.
     pub icmp_errors: u64,
+    /// The tunnel that its packets were seen in, from client to server.
+    pub tunnel: Option<Tunnel>,
+    /// At one place they came in tunnels of several networks: it may be several connections.
+    pub tunnels_differ: bool,
     /// Where its packets passed: the client's stops in their order, then the server's.
     pub path: Vec<PathRecord>,
     /// Its translations.
@@ -85,6 +90,8 @@ pub struct PathRecord {
     pub packets: u64,
     /// The packets' tuple there.
     pub tuple: Tuple,
+    /// The tunnel that they were in there.
+    pub tunnel: Option<Tunnel>,
     /// Nanoseconds since the stop before: the median, and what 99 % don't exceed.
     pub after: Option<[u32; 2]>,
 }
@@ -106,6 +113,8 @@ pub struct NatRecord {
     pub seen: Vec<Place>,
     /// What shows it.
     pub evidence: Vec<NatEvidence>,
+    /// The tunnel that the flow's packets were seen in, from client to server.
+    pub tunnel: Option<Tunnel>,
 }
 
 /// A reset with its verdict.
@@ -131,4 +140,6 @@ pub struct ResetRecord {
     pub phase: Phase,
     /// The silence before it: nanoseconds.
     pub idle: u64,
+    /// The tunnel that the flow's packets were seen in, in the reset's direction.
+    pub tunnel: Option<Tunnel>,
 }

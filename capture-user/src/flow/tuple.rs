@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 /// One direction of a flow.
 ///
 /// TCP, UDP and SCTP have ports. An ICMP or ICMPv6 echo has its identifier in both ports; other
-/// protocols have zeros. Of a tunnel it is the outer header's: what runs inside isn't looked at.
+/// protocols have zeros. Of a tunnel it is the outer header's, unless the tracker was told to look at
+/// what runs inside ([`super::tracker::Config::inner`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tuple {
     /// The sender.

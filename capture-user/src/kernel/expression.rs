@@ -41,8 +41,8 @@ pub(super) fn kind(tables: &Tables) -> u8 {
         .expression
         .as_ref()
         .is_none_or(Expression::asks_only_for_the_flow);
-    // A tunnel's flow has other packets in it too.
-    if flow && !tables.inner {
+    // An expression is about the outer packet, and a tunnel's flow has other packets in it too.
+    if flow && !(tables.inner && tables.expression.is_some()) {
         given
     } else {
         given | OF_A_PACKET

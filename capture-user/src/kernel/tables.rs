@@ -16,7 +16,7 @@ use crate::filter::Tables;
 use crate::filter::tree::Tree;
 
 /// Slots that there is room for at the least where lists are read again, besides the root's: 8
-/// MiB, enough for some 40,000 networks of any kind, of which a list may have had fewer before.
+/// MiB, enough for some 60,000 networks of all kinds, however few there were before.
 const SPARE: u32 = 1 << 17;
 
 /// Where the addresses are.
@@ -53,8 +53,7 @@ impl Places {
 
     /// Entries of both maps. A map of none can't be created.
     pub(super) fn entries(self) -> [u32; 2] {
-        self.room
-            .map(|room| room.saturating_mul(self.sets).max(1))
+        self.room.map(|room| room.saturating_mul(self.sets).max(1))
     }
 
     /// Where a set begins in each map.
@@ -69,12 +68,7 @@ fn slots(tree: &Tree) -> u32 {
 }
 
 /// Writes slots into a map, from `base` on.
-fn write(
-    ebpf: &mut Ebpf,
-    map: &'static str,
-    base: u32,
-    slots: &[Slot],
-) -> Result<(), KernelError> {
+fn write(ebpf: &mut Ebpf, map: &'static str, base: u32, slots: &[Slot]) -> Result<(), KernelError> {
     let Some(Map::Array(data)) = ebpf.map_mut(map) else {
         return Err(KernelError::Missing(map));
     };
@@ -83,7 +77,12 @@ fn write(
 }
 
 /// Writes both trees, the second set's where the first one is in use, and has them used.
-fn addresses(ebpf: &mut Ebpf, places: Places, set: u32, tables: &Tables) -> Result<(), KernelError> {
+fn addresses(
+    ebpf: &mut Ebpf,
+    places: Places,
+    set: u32,
+    tables: &Tables,
+) -> Result<(), KernelError> {
     let trees = [
         (names::ADDRESSES_V4, &tables.addresses_v4),
         (names::ADDRESSES_V6, &tables.addresses_v6),

@@ -36,7 +36,9 @@ impl Completeness {
             links,
             // Under a filter a packet can come in by a name that doesn't match, and be seen only
             // when it leaves by one that does: then it wasn't made here.
-            possible: plan.filter.is_empty(),
+            // A tunnel's packet may be seen leaving that came in unwrapped and, taken apart or put
+            // together on its way, isn't known again.
+            possible: plan.filter.is_empty() && !plan.filter.inner,
             both_directions: plan.directions.len() == 2,
             holds: false,
         };

@@ -87,6 +87,7 @@ pub(super) fn config(plan: &Plan, complete: bool, told: &Told) -> Config {
         max_flows: plan.max_flows,
         watch: plan.record.map(|record| record.on).unwrap_or_default(),
         environment,
+        inner: plan.filter.inner,
         ..Config::default()
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Ip<'a> {
     pub(super) dont_fragment: bool,
     /// Not the first fragment: no transport header follows. The number goes into the fingerprint.
     pub(super) later_fragment: u16,
+    /// Others follow: what is here may end early.
+    pub(super) more_fragments: bool,
     /// What was captured of the transport header and payload.
     pub(super) rest: &'a [u8],
     /// The length of both on the wire.
@@ -53,6 +55,7 @@ pub(super) fn ipv4(packet: &[u8], wire_len: u32) -> Option<Ip<'_>> {
         label: u32::from(id),
         dont_fragment: fragment & 0x4000 != 0,
         later_fragment: fragment & 0x1fff,
+        more_fragments: fragment & 0x2000 != 0,
         rest: within(packet, header_len, total),
         rest_len: total.saturating_sub(u32::try_from(header_len).unwrap_or(u32::MAX)),
     })
@@ -76,7 +79,7 @@ pub(super) fn ipv6(packet: &[u8], wire_len: u32) -> Option<Ip<'_>> {
     };
     let mut protocol = header[6];
     let mut at = 40usize;
-    let mut later_fragment = 0;
+    let (mut later_fragment, mut more_fragments) = (0, false);
     // RFC 8200 allows each extension once (destination options twice).
     for _ in 0..9 {
         let len = match protocol {
@@ -87,7 +90,8 @@ pub(super) fn ipv6(packet: &[u8], wire_len: u32) -> Option<Ip<'_>> {
             // Authentication header (RFC 4302): in four-byte units, less two.
             51 => packet.get(at + 1).map(|len| (usize::from(*len) + 2) * 4),
             44 => {
-                later_fragment = be16(packet, at + 2).map_or(0, |field| field >> 3);
+                let field = be16(packet, at + 2).unwrap_or(0);
+                (later_fragment, more_fragments) = (field >> 3, field & 1 != 0);
                 Some(8)
             }
             _ => break,
@@ -111,6 +115,7 @@ pub(super) fn ipv6(packet: &[u8], wire_len: u32) -> Option<Ip<'_>> {
         label: u32::from_be_bytes(*header.first_chunk()?) & 0x000f_ffff,
         dont_fragment: true,
         later_fragment,
+        more_fragments,
         rest: within(packet, at, total),
         rest_len: total.saturating_sub(u32::try_from(at).unwrap_or(u32::MAX)),
     })

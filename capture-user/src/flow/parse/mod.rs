@@ -6,11 +6,13 @@
 //!
 //! - here: the frame, down to its network layer; `ip`: both versions' headers; `transport`: what
 //!   they carry; `tcp`: a segment with its options; `icmp`: echoes, and errors with what they quote
+//! - `tunnel`: the packet within a tunnel's, where flows are those of what is in tunnels
 
 mod icmp;
 mod ip;
 mod tcp;
 mod transport;
+mod tunnel;
 
 use foldhash::fast::RandomState;
 
@@ -18,6 +20,7 @@ use self::ip::{ipv4, ipv6};
 use self::transport::transport;
 use super::fingerprint::{Fingerprint, Ingredients};
 use super::reset::Segment;
+use super::tunnel::Tunnel;
 use super::tuple::Tuple;
 use crate::session::frame::Link;
 
@@ -60,6 +63,32 @@ pub(super) fn parse(
     original_len: u32,
     hash: &RandomState,
 ) -> Option<Parsed> {
+    let (ethertype, packet, wire_len) = link_layer(link, frame, original_len)?;
+    Some(network(ethertype, packet, wire_len, hash))
+}
+
+/// Reads a frame; of one that is a tunnel's, the packet within.
+pub(super) fn parse_inner(
+    link: Link,
+    frame: &[u8],
+    original_len: u32,
+    hash: &RandomState,
+) -> Option<Parsed> {
+    let (ethertype, packet, wire_len) = link_layer(link, frame, original_len)?;
+    Some(match tunnel::within(ethertype, packet, wire_len) {
+        Some(within) => network(within.ethertype, within.packet, within.wire_len, hash),
+        None => network(ethertype, packet, wire_len, hash),
+    })
+}
+
+/// The tunnel that a frame is one of, if it is.
+pub(super) fn tunnel_of(link: Link, frame: &[u8], original_len: u32) -> Option<Tunnel> {
+    let (ethertype, packet, wire_len) = link_layer(link, frame, original_len)?;
+    Some(tunnel::within(ethertype, packet, wire_len)?.tunnel)
+}
+
+/// A frame's type, what was captured behind its link header, and how long that is on the wire.
+fn link_layer(link: Link, frame: &[u8], original_len: u32) -> Option<(u16, &[u8], u32)> {
     let (ethertype, offset) = match link {
         Link::Ethernet => network_layer(frame)?,
         Link::Bare => match frame.first()? >> 4 {
@@ -72,6 +101,10 @@ pub(super) fn parse(
     let wire_len = original_len
         .saturating_sub(u32::try_from(offset).unwrap_or(u32::MAX))
         .max(u32::try_from(packet.len()).unwrap_or(u32::MAX));
+    Some((ethertype, packet, wire_len))
+}
+
+fn network(ethertype: u16, packet: &[u8], wire_len: u32, hash: &RandomState) -> Parsed {
     let ip = match ethertype {
         0x0800 => ipv4(packet, wire_len),
         0x86dd => ipv6(packet, wire_len),
@@ -83,14 +116,14 @@ pub(super) fn parse(
             kind: u64::from(ethertype) << 32 | u64::from(wire_len),
             ..Ingredients::default()
         };
-        return Some(Parsed {
+        return Parsed {
             tuple: None,
             content: Content::Other,
             fingerprint: ingredients.fingerprint(packet, wire_len, false, hash),
             ttl: 0,
-        });
+        };
     };
-    Some(transport(&ip, hash))
+    transport(&ip, hash)
 }
 
 /// The EtherType behind up to four VLAN tags, and where its packet starts.

@@ -253,6 +253,17 @@ pub struct Verdict {
     pub evidence: Vec<String>,
 }
 
+impl Verdict {
+    /// Without the cause, for a reason that outweighs all that speaks for it. Where it came from
+    /// stays: that is about this packet alone.
+    pub(super) fn undecided(mut self, why: &str) -> Self {
+        self.cause = Cause::Unknown;
+        self.confidence = Confidence::Heuristic;
+        self.evidence.insert(0, why.to_owned());
+        self
+    }
+}
+
 /// Where a reset came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Origin {

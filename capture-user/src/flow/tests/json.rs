@@ -134,6 +134,7 @@ fn a_reset_s_line_is_the_contract_s_example() {
         evidence: vec!["first seen entering at eth0".into()],
         phase: Phase::Established,
         idle: 350_200_000_000,
+        tunnel: None,
     }));
     let expected = serde_json::json!({
         "type": "reset", "schema": 1, "time": "2026-11-21T00:00:00Z", "flow": 17,

@@ -11,6 +11,7 @@ mod properties;
 mod resets;
 mod tcp;
 mod translations;
+mod tunnels;
 
 use std::net::{IpAddr, SocketAddr};
 

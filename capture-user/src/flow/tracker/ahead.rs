@@ -9,7 +9,7 @@
 use std::hint::black_box;
 
 use super::super::bindings::Sought;
-use super::super::parse::{Parsed, parse};
+use super::super::parse::{Parsed, parse, parse_inner};
 use super::super::sighting::Sighting;
 use super::{Ticket, Tracker};
 
@@ -41,6 +41,11 @@ impl Tracker {
 
     /// Reads a frame. `None` if it is too short to say anything of.
     pub(super) fn read(&self, sighting: &Sighting<'_>) -> Option<Read> {
+        let parse = if self.config.inner {
+            parse_inner
+        } else {
+            parse
+        };
         let parsed = parse(
             sighting.link,
             sighting.frame,

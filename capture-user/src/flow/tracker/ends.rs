@@ -129,7 +129,10 @@ impl Tracker {
             .map(|more| std::mem::take(&mut more.resets))
             .unwrap_or_default();
         // Amending counts in the summary, so it is done with or without records.
-        let resets = self.amended(&found.sides, judged);
+        let mut resets = self.amended(&found.sides, judged);
+        if found.may_be_several() {
+            self.unsettle(&mut resets);
+        }
         if self.config.records {
             let mut record = flow_record(&found, primary);
             record.resets = resets;
@@ -165,6 +168,8 @@ fn flow_record(flow: &Flow, primary: Tuple) -> FlowRecord {
             keepalives: [client.keepalives, server.keepalives],
         }),
         icmp_errors: flow.more.as_ref().map_or(0, |more| more.icmp_errors),
+        tunnel: flow.tunnel(0),
+        tunnels_differ: flow.may_be_several(),
         path: flow
             .stops()
             .iter()
@@ -179,6 +184,10 @@ fn flow_record(flow: &Flow, primary: Tuple) -> FlowRecord {
                 } else {
                     leg(stop.leg).reversed()
                 },
+                tunnel: flow
+                    .more
+                    .as_ref()
+                    .and_then(|more| more.tunnels.at(stop.hook, stop.from)),
                 after: stop
                     .delays
                     .as_ref()
@@ -188,7 +197,7 @@ fn flow_record(flow: &Flow, primary: Tuple) -> FlowRecord {
         nat: flow
             .nats()
             .iter()
-            .map(|nat: &Nat| Tracker::nat_record(flow.id, nat))
+            .map(|nat: &Nat| Tracker::nat_record(flow.id, nat, flow.tunnel(0)))
             .collect(),
         resets: Vec::new(),
     }

@@ -129,6 +129,7 @@ impl Tracker {
             more.verdicts = more.verdicts.max(lost.verdicts);
             more.mapping = more.mapping.or(lost.mapping);
             more.icmp_errors += lost.icmp_errors;
+            more.tunnels.join(lost.tunnels);
         }
         let since = time.saturating_sub(self.config.window.saturating_mul(4));
         self.packets.each_since(since, |live| {
@@ -174,6 +175,7 @@ impl Tracker {
                 judged.from = 1 - judged.from.min(1);
             }
             more.reset_by = more.reset_by.map(|side| 1 - side.min(1));
+            more.tunnels.flip();
         }
         for pending in &mut self.pending {
             if self.table.resolve(pending.flow) == Some(flow) {

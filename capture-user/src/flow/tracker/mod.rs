@@ -29,9 +29,10 @@ use self::happenings::Happenings;
 use super::comment;
 use super::evidence::{Change, Evidence, Fact};
 use super::happening::Kinds;
-use super::live::{FlowRef, NO_NAT, Ring};
+use super::live::{FlowRef, Hook, NO_NAT, Ring};
 use super::mappings::{self, Mappings};
 use super::names::Names;
+use super::parse;
 use super::pending::Pending;
 use super::recent::Recent;
 use super::record::Record;
@@ -63,6 +64,8 @@ pub struct Config {
     pub records: bool,
     /// What somebody waits for; nothing costs nothing.
     pub watch: Kinds,
+    /// Whether flows are those of the packets within tunnels.
+    pub inner: bool,
     /// What the capture can see.
     pub environment: Environment,
 }
@@ -77,6 +80,7 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             records: true,
             watch: Kinds::default(),
+            inner: false,
             environment: Environment::default(),
         }
     }
@@ -263,10 +267,30 @@ impl Tracker {
             self.summary.unreadable += 1;
             return None;
         };
-        Some(match self.same_packet(sighting, read) {
+        let ticket = match self.same_packet(sighting, read) {
             Some(same) => self.again(sighting, &read.parsed, &same),
             None => self.first(sighting, read),
-        })
+        };
+        if self.config.inner {
+            self.note_tunnel(sighting, ticket);
+        }
+        Some(ticket)
+    }
+
+    /// Notes for a packet's flow which tunnel the packet is seen in.
+    fn note_tunnel(&mut self, sighting: &Sighting<'_>, ticket: Ticket) {
+        let tunnel = parse::tunnel_of(sighting.link, sighting.frame, sighting.original_len);
+        if let Some(tunnel) = tunnel
+            && let Some(live) = self.packets.get(ticket.packet)
+            && live.flow != FlowRef::NONE
+            && !live.about
+        {
+            let (flow, from) = (live.flow, live.from);
+            let hook = Hook::new(sighting.interface, sighting.direction);
+            if let Some(more) = self.table.more(flow) {
+                more.tunnels.note(hook, from, tunnel);
+            }
+        }
     }
 
     /// Takes a piece of evidence, as soon as it is there.
@@ -324,7 +348,7 @@ impl Tracker {
             return;
         };
         if let Some(nat) = flow.nats().get(index) {
-            let record = Self::nat_record(flow.id, nat);
+            let record = Self::nat_record(flow.id, nat, flow.tunnel(0));
             annotations
                 .comments
                 .push(comment::nat(&record, &self.names));

@@ -4,12 +4,14 @@
 //! and what the kernel says of it, when its packet is written.
 
 use super::super::comment;
+use super::super::connection::Flow;
 use super::super::happening::Kind;
 use super::super::live::{FlowRef, Hook, Live};
 use super::super::pending::{Judged, OwnedCase, Pending};
 use super::super::record::{Record, ResetRecord};
-use super::super::reset::{self, Cause, Segment, Stop, Verdict};
+use super::super::reset::{self, Cause, Confidence, Segment, Stop, Verdict};
 use super::super::tcp;
+use super::super::tunnel::Tunnel;
 use super::super::tuple::{Endpoint, Tuple};
 use super::{Annotations, Tracker};
 use crate::packet::Direction;
@@ -130,11 +132,16 @@ impl Tracker {
         else {
             return;
         };
-        let verdict = reset::judge(&case.case(&self.config.environment));
+        let mut verdict = reset::judge(&case.case(&self.config.environment));
+        let found = self.table.get(flow);
+        let tunnel = found.and_then(|flow| flow.tunnel(from));
+        if found.is_some_and(Flow::may_be_several) {
+            verdict = verdict.undecided(SEVERAL);
+        }
         // As the flow's own record names them, whatever the reset's packet had there.
         let (source, to) = (ends[from.min(1)], ends[1 - from.min(1)]);
         let first = case.path.first().map(|stop| stop.direction);
-        let record = reset_record(id, &case, source, to, verdict);
+        let record = reset_record(id, &case, source, to, verdict, tunnel);
         let text = comment::reset(
             &record,
             self.interface_name(record.origin.interface),
@@ -286,13 +293,38 @@ impl Tracker {
                         let side = judged.record.origin.side;
                         self.summary.uncount_reset(judged.record.cause, side);
                         self.summary.count_reset(verdict.cause, verdict.origin.side);
-                        let ResetRecord { flow, from, to, .. } = judged.record;
-                        return reset_record(flow, &judged.case, from, to, verdict);
+                        let ResetRecord {
+                            flow,
+                            from,
+                            to,
+                            tunnel,
+                            ..
+                        } = judged.record;
+                        return reset_record(flow, &judged.case, from, to, verdict, tunnel);
                     }
                 }
                 judged.record
             })
             .collect()
+    }
+}
+
+/// Why nothing can be said of a reset in a flow whose packets come in several tunnels.
+const SEVERAL: &str = "packets with these addresses and ports come in several tunnels here: they \
+                       may be of several connections";
+
+impl Tracker {
+    /// Takes back the causes of resets: it turned out that their flow may be several connections.
+    pub(super) fn unsettle(&mut self, resets: &mut [ResetRecord]) {
+        for reset in resets {
+            if reset.cause != Cause::Unknown {
+                self.summary.uncount_reset(reset.cause, reset.origin.side);
+                reset.cause = Cause::Unknown;
+                reset.confidence = Confidence::Heuristic;
+                reset.evidence.insert(0, SEVERAL.to_owned());
+                self.summary.count_reset(reset.cause, reset.origin.side);
+            }
+        }
     }
 }
 
@@ -307,6 +339,7 @@ fn reset_record(
     from: Endpoint,
     to: Endpoint,
     verdict: Verdict,
+    tunnel: Option<Tunnel>,
 ) -> ResetRecord {
     ResetRecord {
         time: case.reset.time,
@@ -319,5 +352,6 @@ fn reset_record(
         evidence: verdict.evidence,
         phase: case.phase,
         idle: case.idle,
+        tunnel,
     }
 }

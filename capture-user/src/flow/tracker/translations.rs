@@ -6,6 +6,7 @@ use super::super::live::{FlowRef, Hook};
 use super::super::mappings;
 use super::super::nat::{Nat, NatEvidence, NatKind};
 use super::super::record::{NatRecord, Place, Record};
+use super::super::tunnel::Tunnel;
 use super::super::tuple::Tuple;
 use super::Tracker;
 use super::merging::knows_its_client;
@@ -236,7 +237,7 @@ impl Tracker {
         true
     }
 
-    pub(super) fn nat_record(flow: u64, nat: &Nat) -> NatRecord {
+    pub(super) fn nat_record(flow: u64, nat: &Nat, tunnel: Option<Tunnel>) -> NatRecord {
         NatRecord {
             time: nat.time,
             flow,
@@ -253,6 +254,7 @@ impl Tracker {
                 })
                 .collect(),
             evidence: nat.evidence().collect(),
+            tunnel,
         }
     }
 
@@ -261,7 +263,7 @@ impl Tracker {
         let Some(found) = self.table.get_mut(flow) else {
             return;
         };
-        let id = found.id;
+        let (id, tunnel) = (found.id, found.tunnel(0));
         let nat = found
             .more
             .as_mut()
@@ -271,7 +273,7 @@ impl Tracker {
         {
             nat.told = true;
             if self.config.records {
-                let record = Self::nat_record(id, nat);
+                let record = Self::nat_record(id, nat, tunnel);
                 self.tell(Record::Nat(Box::new(record)));
             }
         }

@@ -12,6 +12,7 @@ use crate::engine::Target;
 pub(super) struct File;
 
 const BOUNDS: Bounds = Bounds {
+    inner: false,
     max_flows: 8,
     flows: 4,
     events: 4,
