@@ -30,6 +30,10 @@ const CHUNK: usize = 1 << 20;
 /// The most that a piece of a packed file of ours unpacks to, with much to spare.
 const PIECE_MAX: u64 = 64 << 20;
 
+/// How much is unpacked at once, and how much of what may be damaged: all blocks are whole words.
+const UNPACKED_AT_ONCE: usize = 64 << 10;
+const WORD: usize = 4;
+
 /// How long another's claim to the file is waited out.
 const CLAIM_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -207,19 +211,25 @@ fn look(file: &File) -> std::result::Result<Plan, Trouble> {
     })
 }
 
+/// Reads from there until the buffer is full or the file ends. How much that was.
+fn fill(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], at + filled as u64)? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    Ok(filled)
+}
+
 /// Whether something like a packet's block is found behind a place where none can begin. Zeroes,
 /// as file systems leave them where data hadn't reached the disk, are nothing like it.
 fn goes_on(file: &File, from: u64) -> io::Result<bool> {
     let mut buffer = vec![0; CHUNK];
     let mut at = from + 4;
     loop {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match file.read_at(&mut buffer[filled..], at + filled as u64)? {
-                0 => break,
-                read => filled += read,
-            }
-        }
+        let filled = fill(file, &mut buffer, at)?;
         let words = buffer[..filled].windows(8).step_by(4);
         for (word, place) in words.zip((at..).step_by(4)) {
             for order in [Order::Little, Order::Big] {
@@ -274,12 +284,12 @@ fn look_into(file: &File, packing: Packing) -> std::result::Result<Plan, Trouble
                 scan,
             });
         }
-        let mut piece = Vec::new();
-        let unpacked = match packing {
-            Packing::Zstd => zstd::Decoder::with_buffer(&mut input)
-                .and_then(|decoder| unpack(decoder.single_frame(), &mut piece)),
-            Packing::Gzip | Packing::Plain => unpack(GzDecoder::new(&mut input), &mut piece),
-        };
+        let (mut piece, mut unpacked) = one_piece(&mut input, packing, UNPACKED_AT_ONCE);
+        if unpacked.is_err() {
+            // What an unpacker had made when it met what is wrong, it keeps to itself.
+            input.seek(SeekFrom::Start(keep))?;
+            (piece, unpacked) = one_piece(&mut input, packing, WORD);
+        }
         let (walked, stop) = scan.feed(&piece);
         if keep == 0 && !scan.is_ours() && stop != Some(Stop::Foreign) && scan.has_begun() {
             return Err(Trouble::Refused(
@@ -299,6 +309,11 @@ fn look_into(file: &File, packing: Packing) -> std::result::Result<Plan, Trouble
                 )));
             }
             // Cut: what of it can be unpacked is packed again.
+            (Err(_), _) if piece_follows(file, keep, packing, &scan)? => {
+                return Err(Trouble::Refused(format!(
+                    "the piece at byte {keep} can't be unpacked, and a good one follows it: it wasn't merely cut off"
+                )));
+            }
             (Err(_), _) => {
                 piece.truncate(walked);
                 return Ok(Plan {
@@ -311,10 +326,53 @@ fn look_into(file: &File, packing: Packing) -> std::result::Result<Plan, Trouble
     }
 }
 
+/// Whether a piece with whole blocks is found behind the beginning of one that is damaged.
+fn piece_follows(file: &File, from: u64, packing: Packing, scan: &Scan) -> io::Result<bool> {
+    let magic: &[u8] = match packing {
+        Packing::Zstd => &ZSTD,
+        Packing::Gzip | Packing::Plain => &GZIP,
+    };
+    let mut buffer = vec![0; CHUNK];
+    let mut at = from + 1;
+    loop {
+        let filled = fill(file, &mut buffer, at)?;
+        for (place, word) in (at..).zip(buffer[..filled].windows(magic.len())) {
+            if word != magic {
+                continue;
+            }
+            let mut input = BufReader::with_capacity(UNPACKED_AT_ONCE, file);
+            input.seek(SeekFrom::Start(place))?;
+            let (piece, unpacked) = one_piece(&mut input, packing, UNPACKED_AT_ONCE);
+            if unpacked.is_ok() && !piece.is_empty() && scan.clone().feed(&piece).1.is_none() {
+                return Ok(true);
+            }
+        }
+        if filled < buffer.len() {
+            return Ok(false);
+        }
+        at += (filled + 1 - magic.len()) as u64;
+    }
+}
+
+/// Unpacks the piece that comes next, as far as it goes, and why no farther.
+fn one_piece(
+    input: &mut BufReader<&File>,
+    packing: Packing,
+    at_once: usize,
+) -> (Vec<u8>, io::Result<()>) {
+    let mut piece = Vec::new();
+    let unpacked = match packing {
+        Packing::Zstd => zstd::Decoder::with_buffer(input)
+            .and_then(|decoder| unpack(decoder.single_frame(), &mut piece, at_once)),
+        Packing::Gzip | Packing::Plain => unpack(GzDecoder::new(input), &mut piece, at_once),
+    };
+    (piece, unpacked)
+}
+
 /// Unpacks one piece, as far as it goes.
-fn unpack(mut input: impl Read, piece: &mut Vec<u8>) -> io::Result<()> {
+fn unpack(mut input: impl Read, piece: &mut Vec<u8>, at_once: usize) -> io::Result<()> {
     // Not read_to_end: what came before an error is wanted too.
-    let mut part = vec![0; 64 << 10];
+    let mut part = vec![0; at_once];
     loop {
         match input.read(&mut part)? {
             0 => return Ok(()),

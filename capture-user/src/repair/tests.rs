@@ -191,6 +191,20 @@ fn a_pcap_file_is_cut_behind_its_last_packet_and_nowhere_else() {
 }
 
 #[test]
+fn a_damaged_piece_that_good_ones_follow_is_no_cut_and_nothing_is_changed() {
+    for ending in ["pcapng.zst", "pcapng.gz"] {
+        let (_folder, path, _) = file(ending, 200);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle..middle + 8].fill(0xff);
+        std::fs::write(&path, &bytes).unwrap();
+        let refusal = repair(&path).unwrap_err().to_string();
+        assert!(refusal.contains("a good one follows"), "{refusal}");
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    }
+}
+
+#[test]
 fn a_file_that_is_being_written_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.pcapng");
