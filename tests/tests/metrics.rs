@@ -353,10 +353,11 @@ fn expressions(value: &serde_json::Value, found: &mut Vec<String>) {
 #[test]
 fn the_dashboard_and_the_documentation_name_only_figures_that_there_are() {
     let wire = Wire::new();
+    // With a flight recorder, which has figures of its own.
     let capture = Nodecap::capture(&wire.namespace, Wire::CATCHER)
-        .args(["--metrics", "0", "-w", "/dev/null"])
+        .args(["--metrics", "0", "-w", "/dev/null", "--on", "reset"])
         .start();
-    // The tracker's are there once it has said something.
+    // The tracker's, and its, are there once the mover has said something.
     let page = wait_for("all families", || {
         let page = scrape(&wire.namespace, metrics::address(&capture));
         page.kinds.contains_key("nodecap_flows").then_some(page)
