@@ -1,7 +1,8 @@
 //! The kernel side's maps and globals by name. The tests load the object and find each of them.
 
-/// Map: the ring that records go through.
-pub const RING: &str = "RING";
+/// Map: the rings that records go through, by [`RING_MASK`] and the CPU's number. User space makes
+/// them.
+pub const RINGS: &str = "RINGS";
 /// Map: per-CPU [`crate::counters::Counters`] by interface index.
 pub const COUNTERS: &str = "COUNTERS";
 /// Map: the IPv4 addresses with the options whose list they are on, in
@@ -31,7 +32,9 @@ pub const INNER: &str = "INNER";
 pub const EXPRESSION: &str = "EXPRESSION";
 /// Global `u32`: bytes of each frame to keep.
 pub const SNAPLEN: &str = "SNAPLEN";
-/// Global `u64`: bytes waiting in the ring at which user space is woken.
+/// Global `u32`: how many rings there are, a power of two, less one.
+pub const RING_MASK: &str = "RING_MASK";
+/// Global `u64`: bytes waiting in a ring at which user space is woken.
 pub const WAKE_AT: &str = "WAKE_AT";
 
 /// Program: TC ingress of a device with Ethernet framing.

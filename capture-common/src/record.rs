@@ -82,3 +82,11 @@ pub const SIZE_CLASSES: [u32; 11] = [
 
 /// The largest snapshot length in bytes, and the default, as tcpdump's.
 pub const MAX_SNAPLEN: u32 = 262_144;
+
+/// How many rings there are at the most: a power of two.
+pub const MAX_RINGS: u32 = 64;
+
+/// The least room for a ring among several, in bytes: any record fits in.
+pub const SMALLEST_RING: u32 = 512 << 10;
+
+const _: () = assert!(SMALLEST_RING > MAX_SNAPLEN + size_of::<RecordHeader>() as u32 + 8);

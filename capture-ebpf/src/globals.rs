@@ -19,6 +19,8 @@ pub static EXPRESSION: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static SNAPLEN: Global<u32> = Global::new(MAX_SNAPLEN);
 #[unsafe(no_mangle)]
+pub static RING_MASK: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
 pub static WAKE_AT: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static IDENTITY: Global<u8> = Global::new(0);

@@ -10,7 +10,7 @@
 //! - [`follow`]: the same packet, or its flow, beyond a translation; [`identity`] knows a packet
 //!   again, [`look`] finds its [`tuple`] and what stays the same of it, [`conntrack`] what
 //!   netfilter does to its flow
-//! - [`record`]: the exact-fit ring record and the counters
+//! - [`record`]: the exact-fit ring record and the counters; [`rings`]: which ring it goes into
 //! - [`globals`], [`offsets`] and [`maps`]: what user space sets before the load, and what both
 //!   sides share
 //!
@@ -42,6 +42,7 @@ mod packet;
 mod parse;
 mod record;
 mod resets;
+mod rings;
 mod skb;
 mod tc;
 mod tuple;

@@ -2,19 +2,26 @@
 //! the load.
 
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
-use aya_ebpf::macros::map;
+use aya_ebpf::btf_maps::ArrayOfMaps;
+use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf};
 use capture_common::counters::Counters;
 use capture_common::filter::{PORT_TABLE_LEN, PROTOCOL_TABLE_LEN, Slot};
+use capture_common::record::MAX_RINGS;
 
 use crate::conntrack::{Scratch, TOLD_LEN};
 use crate::identity::{PACKETS_LEN, Sighted};
 use crate::look::Look;
+use crate::rings::{Ring, Spill};
 use crate::tuple::FlowKey;
 
-/// Records on their way to user space.
+/// Records on their way to user space: see [`crate::rings`].
+#[btf_map]
+pub static RINGS: ArrayOfMaps<Ring, { MAX_RINGS as usize }> = ArrayOfMaps::new();
+
+/// Where each CPU goes on when its ring is full.
 #[map]
-pub static RING: RingBuf = RingBuf::with_byte_size(1 << 24, 0);
+pub static SPILL: PerCpuArray<Spill> = PerCpuArray::with_max_entries(1, 0);
 
 /// Counters by interface index. User space makes the entry before it attaches; index 0, which no
 /// interface has, takes what is counted for an interface without one. Not preallocated: a node

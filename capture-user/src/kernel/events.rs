@@ -1,6 +1,7 @@
 //! The kernel side's events, as the evidence that they are.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsFd as _;
 
 use aya::maps::MapData;
 use capture_common::event::{Event, EventKind, EventTuple};
@@ -15,6 +16,8 @@ use crate::flow::tuple::{Endpoint, Tuple};
 /// The reader of the events' ring. Whoever reads it must come by its timer: it wakes nobody.
 pub struct Events {
     ring: Ring,
+    /// Programs that are loaded later refer to the map by this file descriptor.
+    _map: MapData,
     key: IdentityKey,
     reasons: &'static Reasons,
 }
@@ -22,7 +25,8 @@ pub struct Events {
 impl Events {
     pub(super) fn new(map: MapData, bytes: u32, key: IdentityKey) -> std::io::Result<Self> {
         Ok(Self {
-            ring: Ring::new(map, bytes, key)?,
+            ring: Ring::new(map.fd().as_fd().try_clone_to_owned()?, 0, bytes, key)?,
+            _map: map,
             key,
             reasons: Reasons::of_this_kernel(),
         })

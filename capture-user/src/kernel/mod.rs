@@ -3,7 +3,8 @@
 //!
 //! - [`program`]: loads the programs with a filter, reads counters; `tables` fills in the filter;
 //!   [`attach`] attaches and detaches them; [`test_run`] runs one by itself
-//! - [`ring`]: a ring's user side, read in place and released in batches
+//! - [`rings`]: the user side of the rings that packets come out of, and [`ring`] of one: read in
+//!   place and released in batches
 //! - [`events`]: what else the kernel side tells, as evidence; [`tracepoints`] attaches what tells
 //!   it
 //! - `layout`: where things lie in this kernel's structures, and `reasons`: what it calls its
@@ -36,6 +37,7 @@ pub mod program;
 mod reasons;
 pub mod relinquish;
 pub mod ring;
+pub mod rings;
 mod sys;
 mod tables;
 pub mod test_run;
@@ -43,4 +45,4 @@ pub mod tracepoints;
 
 pub use events::Events;
 pub use program::{Kernel, Setup};
-pub use ring::Ring;
+pub use rings::Rings;

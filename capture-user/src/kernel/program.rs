@@ -1,5 +1,7 @@
 //! The programs and their maps, loaded with one filter.
 
+use std::os::fd::OwnedFd;
+
 use aya::maps::{MapData, PerCpuHashMap, PerCpuValues};
 use aya::programs::raw_trace_point::RawTracePointLink;
 use aya::programs::{ProgramError, SchedClassifier, Xdp};
@@ -17,7 +19,8 @@ use super::identity::IdentityKey;
 use super::layout::Layout;
 use super::log::{KernelLog, LogLevel};
 use super::probe;
-use super::ring::Ring;
+use super::rings::{Rings, Share};
+use super::sys;
 use super::tables::{Places, fill};
 use crate::filter::Tables;
 use crate::packet::Direction;
@@ -42,7 +45,7 @@ pub struct Setup {
     pub tables: Tables,
     /// Bytes of each frame to keep, 1 to `MAX_SNAPLEN`.
     pub snaplen: u32,
-    /// The ring's size in bytes: a power of two, at least a page.
+    /// The size of all rings together, in bytes: a power of two, at least a page.
     pub ring_bytes: u32,
     /// How much the kernel side says.
     pub log: LogLevel,
@@ -74,6 +77,8 @@ pub struct Kernel {
     pub(super) identity: IdentityKey,
     /// Where the addresses are.
     pub(super) places: Places,
+    /// The rings, and how large each is, until their reader is asked for.
+    rings: Option<Vec<OwnedFd>>,
     ring_bytes: u32,
     counters: PerCpuHashMap<MapData, u32, CounterBytes>,
     pub(super) links: Links,
@@ -86,10 +91,27 @@ impl Kernel {
     ///
     /// [`KernelError`], when a privilege or an ability is missing.
     pub fn load(setup: &Setup) -> Result<Self, KernelError> {
+        Self::load_with(setup, Share::of(setup.ring_bytes))
+    }
+
+    /// The same with one ring for all CPUs, to see what that costs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kernel::load`].
+    pub fn load_with_one_ring(setup: &Setup) -> Result<Self, KernelError> {
+        let share = Share {
+            rings: 1,
+            bytes: setup.ring_bytes,
+        };
+        Self::load_with(setup, share)
+    }
+
+    fn load_with(setup: &Setup, share: Share) -> Result<Self, KernelError> {
         raise_memlock_limit();
         let tables = &setup.tables;
         let log_level = setup.log.as_global();
-        let wake_at = u64::from(setup.ring_bytes) / WAKE_FRACTION;
+        let wake_at = u64::from(share.bytes) / WAKE_FRACTION;
         // What isn't asked for isn't looked up.
         let mut layout = if setup.follow || setup.events {
             Layout::of_this_kernel()
@@ -128,19 +150,21 @@ impl Kernel {
             .override_global(names::INNER, &u8::from(tables.inner), true)
             .override_global(names::EXPRESSION, &expression, true)
             .override_global(names::SNAPLEN, &setup.snaplen, true)
+            .override_global(names::RING_MASK, &(share.rings - 1), true)
             .override_global(names::WAKE_AT, &wake_at, true)
             .override_global(names::IDENTITY, &u8::from(setup.identity), true)
             .override_global(names::REMEMBER, &u8::from(remember), true)
             .override_global(names::FOLLOW, &u8::from(follow), true)
             .override_global(names::CONNTRACK, &u8::from(conntrack), true)
             .override_global(aya_log::LEVEL, &log_level, false)
-            .map_max_entries(names::RING, setup.ring_bytes)
+            .map_max_entries(names::RINGS, share.rings)
             .map_max_entries(names::ADDRESSES_V4, entries_v4)
             .map_max_entries(names::ADDRESSES_V6, entries_v6)
             .map_max_entries(names::EVENTS, EVENTS_BYTES)
             .load(&object)
             .map_err(|error| KernelError::Load(Box::new(error)))?;
         fill(&mut ebpf, places, tables)?;
+        let rings = make_rings(&mut ebpf, share)?;
         let counters = ebpf
             .take_map(names::COUNTERS)
             .ok_or(KernelError::Missing(names::COUNTERS))?;
@@ -152,7 +176,8 @@ impl Kernel {
             tracepoints: Vec::new(),
             identity: IdentityKey::draw(),
             places,
-            ring_bytes: setup.ring_bytes,
+            rings: Some(rings),
+            ring_bytes: share.bytes,
             counters,
             links: Links::default(),
         };
@@ -161,16 +186,17 @@ impl Kernel {
         Ok(kernel)
     }
 
-    /// The ring's user side. There can be one.
+    /// The rings' user side. There can be one.
     ///
     /// # Errors
     ///
     /// [`KernelError`], when it was taken before or can't be mapped.
-    pub fn ring(&mut self) -> Result<Ring, KernelError> {
-        let Some(aya::maps::Map::RingBuf(map)) = self.ebpf.take_map(names::RING) else {
-            return Err(KernelError::Missing(names::RING));
-        };
-        Ring::new(map, self.ring_bytes, self.identity).map_err(KernelError::Ring)
+    pub fn rings(&mut self) -> Result<Rings, KernelError> {
+        let rings = self
+            .rings
+            .take()
+            .ok_or(KernelError::Missing(names::RINGS))?;
+        Rings::new(rings, self.ring_bytes, self.identity).map_err(KernelError::Ring)
     }
 
     /// The kernel side's messages. There can be one reader.
@@ -272,6 +298,18 @@ impl Kernel {
     }
 }
 
+/// Makes the rings and puts them where the programs look for them.
+fn make_rings(ebpf: &mut Ebpf, share: Share) -> Result<Vec<OwnedFd>, KernelError> {
+    let Some(aya::maps::Map::ArrayOfMaps(array)) = ebpf.map(names::RINGS) else {
+        return Err(KernelError::Missing(names::RINGS));
+    };
+    let rings = share.make().map_err(KernelError::Ring)?;
+    for (index, ring) in (0..).zip(&rings) {
+        sys::put_into_array(array.fd(), index, ring).map_err(KernelError::Ring)?;
+    }
+    Ok(rings)
+}
+
 /// The events' ring: some thousand of them.
 pub(super) const EVENTS_BYTES: u32 = 1 << 18;
 
@@ -292,7 +330,7 @@ fn load(mut program: impl FnMut() -> Result<(), ProgramError>) -> Result<(), Ker
     }
 }
 
-/// User space is woken when this part of the ring is waiting; below, it comes by its timer.
+/// User space is woken when this part of a ring is waiting; below, it comes by its timer.
 const WAKE_FRACTION: u64 = 8;
 
 pub(super) fn map_error<E>(map: &'static str) -> impl Fn(E) -> KernelError

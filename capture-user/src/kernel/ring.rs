@@ -12,15 +12,11 @@
 )]
 
 use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
 
-use aya::maps::MapData;
-use capture_common::record::RecordHeader;
-use rustix::event::{Timespec, epoll};
+use capture_common::record::{MAX_RINGS, MAX_SNAPLEN, RecordHeader};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use zerocopy::FromBytes as _;
 
@@ -58,11 +54,9 @@ impl Drop for Mapping {
 
 /// The ring as its one reader sees it. Positions count bytes since the ring was made.
 pub struct Ring {
-    /// Keeps the map's file descriptor open.
-    _map: MapData,
-    /// Says when the kernel side asked for us. Edge-triggered: the ring's own readiness is a
-    /// level, true as soon as one byte waits, and would wake us for each packet.
-    wake_ups: OwnedFd,
+    map: OwnedFd,
+    /// Which of the rings it is.
+    number: u32,
     /// One page: the consumer's position.
     consumer: Mapping,
     /// One page with the producer's position, then the data, twice.
@@ -82,11 +76,41 @@ pub struct Ring {
 // SAFETY: the mappings belong to this reader alone and aren't tied to a thread.
 unsafe impl Send for Ring {}
 
-/// What stands next in the ring.
+/// Where a record lies: in which ring, and at what position there.
+///
+/// Sorted by ring position: of two in one ring, the one reserved earlier is the lower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place(u64);
+
+/// Bits of a [`Place`] that tell the ring.
+const RING_BITS: u32 = MAX_RINGS.trailing_zeros();
+
+impl Place {
+    /// The place at a position, a multiple of eight, of one of [`MAX_RINGS`] rings.
+    #[must_use]
+    pub const fn new(ring: u32, position: u64) -> Self {
+        // A position's lowest three bits are zero, and 2^61 bytes never go through a ring.
+        Self(position << (RING_BITS - 3) | (ring & (MAX_RINGS - 1)) as u64)
+    }
+
+    /// The ring's number.
+    #[must_use]
+    pub const fn ring(self) -> usize {
+        (self.0 & (MAX_RINGS - 1) as u64) as usize
+    }
+
+    /// Bytes that had been put into the ring before it.
+    #[must_use]
+    pub const fn position(self) -> u64 {
+        self.0 >> RING_BITS << 3
+    }
+}
+
+/// What stands next in a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// A record, readable through [`Ring::record`] until it is released.
-    Record(u64),
+    Record(Place),
     /// A record that the kernel side is still writing; what is behind it must wait.
     Busy,
     /// Nothing.
@@ -94,22 +118,15 @@ pub enum Next {
 }
 
 impl Ring {
-    /// Maps the ring of `bytes` bytes, whose identities are to be read under `key`.
-    pub(super) fn new(map: MapData, bytes: u32, key: IdentityKey) -> io::Result<Self> {
+    /// Maps ring `number`, of `bytes` bytes, whose identities are to be read under `key`.
+    pub(super) fn new(map: OwnedFd, number: u32, bytes: u32, key: IdentityKey) -> io::Result<Self> {
         let page = rustix::param::page_size();
         let size = bytes as usize;
-        let fd = map.fd().as_fd();
+        let fd = map.as_fd();
         let consumer = Mapping::new(fd, page, ProtFlags::READ | ProtFlags::WRITE, 0)?;
         let producer = Mapping::new(fd, page + 2 * size, ProtFlags::READ, page as u64)?;
-        let wake_ups = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(
-            &wake_ups,
-            fd,
-            epoll::EventData::new_u64(0),
-            epoll::EventFlags::IN | epoll::EventFlags::ET,
-        )?;
         let mut ring = Self {
-            wake_ups,
+            number,
             consumer,
             producer,
             page,
@@ -118,7 +135,7 @@ impl Ring {
             known: 0,
             read: 0,
             released: 0,
-            _map: map,
+            map,
         };
         ring.read = ring.consumer_position().load(Ordering::Acquire);
         ring.released = ring.read;
@@ -164,28 +181,29 @@ impl Ring {
             if word & BUSY != 0 {
                 return Next::Busy;
             }
-            let position = self.read;
+            let place = Place::new(self.number, self.read);
             let len = u64::from(word & !(BUSY | DISCARD));
             self.read += (len + HEADER_LEN).next_multiple_of(8);
             if word & DISCARD == 0 {
-                return Next::Record(position);
+                return Next::Record(place);
             }
         }
     }
 
-    /// The record at a position that [`Ring::advance`] gave and that wasn't released since: its
-    /// header, the identity keyed, and the frame's bytes. `None` if it is no record of ours, which the kernel side
-    /// never writes.
+    /// The record at a place that [`Ring::advance`] gave and that wasn't released since: its
+    /// header, the identity keyed, and the frame's bytes. `None` if it is no record of ours, which
+    /// the kernel side never writes.
     #[must_use]
-    pub fn record(&self, position: u64) -> Option<(RecordHeader, &[u8])> {
-        let (mut header, frame) = RecordHeader::read_from_prefix(self.bytes(position)?).ok()?;
+    pub fn record(&self, place: Place) -> Option<(RecordHeader, &[u8])> {
+        let (mut header, frame) = RecordHeader::read_from_prefix(self.bytes(place)?).ok()?;
         header.identity = self.key.apply(header.identity);
         Some((header, frame.get(..header.captured_len as usize)?))
     }
 
-    /// The bytes of the record at a position that [`Ring::advance`] gave and that wasn't released
+    /// The bytes of the record at a place that [`Ring::advance`] gave and that wasn't released
     /// since, whatever is in them.
-    pub(super) fn bytes(&self, position: u64) -> Option<&[u8]> {
+    pub(super) fn bytes(&self, place: Place) -> Option<&[u8]> {
+        let position = place.position();
         if position < self.released || position >= self.read {
             return None;
         }
@@ -218,25 +236,40 @@ impl Ring {
             .saturating_sub(self.released)
     }
 
-    /// Whether half of the ring's room is taken.
+    /// Bytes that the ring has room for.
     #[must_use]
-    pub fn is_half_full(&self) -> bool {
-        self.held() > self.mask / 2
+    pub fn size(&self) -> u64 {
+        self.mask + 1
     }
 
-    /// Waits until the kernel side wakes us (enough is waiting) or the time is over, whichever is
-    /// first. A signal ends it early. What is already waiting doesn't end it: records below the
-    /// mark are collected into one batch.
-    ///
-    /// # Errors
-    ///
-    /// What epoll_wait(2) says.
-    pub fn wait(&self, at_most: Duration) -> io::Result<()> {
-        let timeout = Timespec::try_from(at_most).map_err(io::Error::other)?;
-        let mut events = [MaybeUninit::<epoll::Event>::uninit(); 1];
-        match epoll::wait(&self.wake_ups, &mut events, Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
+    /// Whether there may have been no room for a record since [`Ring::release`] last gave some
+    /// back.
+    #[must_use]
+    pub fn may_have_been_full(&self) -> bool {
+        let largest = (MAX_SNAPLEN as usize + size_of::<RecordHeader>()) as u64 + HEADER_LEN;
+        self.held() + largest > self.mask
+    }
+}
+
+impl AsFd for Ring {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.map.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_tells_ring_and_position_and_sorts_by_position() {
+        for ring in [0, 1, MAX_RINGS - 1] {
+            for position in [0, 8, 4_096, (1 << 61) - 8] {
+                let place = Place::new(ring, position);
+                assert_eq!(place.ring(), ring as usize);
+                assert_eq!(place.position(), position);
+            }
+            assert!(Place::new(ring, 8) < Place::new(ring, 16));
         }
     }
 }

@@ -11,11 +11,42 @@ use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 // enum bpf_cmd, include/uapi/linux/bpf.h
+const BPF_MAP_CREATE: libc::c_int = 0;
+const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const BPF_MAP_UPDATE_BATCH: libc::c_int = 26;
 const BPF_LINK_CREATE: libc::c_int = 28;
+
+/// `BPF_MAP_TYPE_RINGBUF` of `enum bpf_map_type`.
+const RING: u32 = 27;
+
+/// The members of `union bpf_attr` for `BPF_MAP_CREATE`.
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, Immutable)]
+struct MapCreate {
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    map_flags: u32,
+    inner_map_fd: u32,
+    numa_node: u32,
+    /// Up to 15 characters, then zeros.
+    map_name: [u8; 16],
+}
+
+/// Those for `BPF_MAP_UPDATE_ELEM`.
+#[repr(C)]
+#[derive(FromBytes, IntoBytes, Immutable)]
+struct MapUpdate {
+    map_fd: u32,
+    reserved: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
 
 /// The members of `union bpf_attr` for `BPF_PROG_LOAD`.
 #[repr(C)]
@@ -95,6 +126,38 @@ struct GetById {
 
 /// The instruction that ends a program.
 pub(super) const EXIT: [u8; 8] = [0x95, 0, 0, 0, 0, 0, 0, 0];
+
+/// Makes a ring of so many bytes: a power of two, at least a page.
+pub(super) fn ring(bytes: u32) -> io::Result<OwnedFd> {
+    let mut attr = MapCreate {
+        map_type: RING,
+        key_size: 0,
+        value_size: 0,
+        max_entries: bytes,
+        map_flags: 0,
+        inner_map_fd: 0,
+        numa_node: 0,
+        map_name: *b"nodecap_ring\0\0\0\0",
+    };
+    // SAFETY: there are no pointers among these members.
+    unsafe { bpf_fd(BPF_MAP_CREATE, &mut attr) }
+}
+
+/// Puts a map into an array of maps.
+pub(super) fn put_into_array(array: &impl AsFd, index: u32, map: &impl AsFd) -> io::Result<()> {
+    let value = raw(map);
+    let mut attr = MapUpdate {
+        map_fd: raw(array),
+        reserved: 0,
+        key: std::ptr::from_ref(&index).expose_provenance() as u64,
+        value: std::ptr::from_ref(&value).expose_provenance() as u64,
+        flags: 0,
+    };
+    // SAFETY: an array's key and a map of maps' value are four bytes each, which the kernel only
+    // reads, and both outlast the call.
+    unsafe { bpf(BPF_MAP_UPDATE_ELEM, &mut attr) }?;
+    Ok(())
+}
 
 /// Attaches a program to an interface by a link, which detaches it when it is closed.
 pub(super) fn link(

@@ -1,6 +1,10 @@
 //! A program by itself: run on a packet without any interface, and known by its number.
 
+use std::io;
+use std::sync::Barrier;
+
 use aya::programs::{TestRun as _, TestRunOptions};
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::attach::Hook;
 use super::error::KernelError;
@@ -55,6 +59,51 @@ impl Kernel {
         Ok(TestRun {
             verdict: run.return_value.cast_signed(),
             nanoseconds: run.duration.as_nanos().try_into().unwrap_or(u64::MAX),
+        })
+    }
+
+    /// Runs the program for Ethernet frames that come in on several CPUs at once, `repeat` times on
+    /// each. What each CPU took, in their order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kernel::test_run`]; and when a CPU isn't this process's to run on.
+    pub fn test_run_on(
+        &mut self,
+        cpus: &[usize],
+        packet: &[u8],
+        repeat: u32,
+    ) -> Result<Vec<TestRun>, KernelError> {
+        let program = &*self.program(Direction::In, Framing::Ethernet)?;
+        let start = Barrier::new(cpus.len());
+        let run = |cpu| {
+            let mut set = CpuSet::new();
+            set.set(cpu);
+            let pinned = sched_setaffinity(None, &set).map_err(io::Error::from);
+            start.wait();
+            pinned.map_err(|error| KernelError::Load(Box::new(error)))?;
+            let run = program.test_run(TestRunOptions {
+                data_in: Some(packet),
+                repeat,
+                ..TestRunOptions::new()
+            });
+            let run = run.map_err(|error| KernelError::Load(Box::new(error)))?;
+            Ok(TestRun {
+                verdict: run.return_value.cast_signed(),
+                nanoseconds: run.duration.as_nanos().try_into().unwrap_or(u64::MAX),
+            })
+        };
+        let run = &run;
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = cpus
+                .iter()
+                .map(|cpu| scope.spawn(move || run(*cpu)))
+                .collect();
+            let abandoned = |_| Err(KernelError::Load(Box::new(io::Error::other("a panic"))));
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(abandoned))
+                .collect()
         })
     }
 

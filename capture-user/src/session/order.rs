@@ -1,46 +1,84 @@
-//! Records into time order, while they lie in the ring.
+//! Records into time order, while they lie in the rings.
 //!
-//! The kernel side stamps a record after it reserved it. So once the ring was found empty at some
-//! moment, whatever appears later is stamped later: all that was found up to then can go on, in
-//! order, and nothing can come that belongs before it. Only while the ring never runs empty a
-//! window must do: a record can be late by no more than the time that a CPU took from reserving
-//! to stamping.
+//! The kernel side stamps a record after it reserved it. So once a ring was found empty at some
+//! moment, whatever appears in it later is stamped later. Only while it never runs empty a window
+//! must do: behind the latest record that was seen in it, one can be late by no more than the time
+//! that a CPU took from reserving to stamping.
+//!
+//! So of each ring it is known up to when all of it was seen. What is older than that in every
+//! ring can go on, in order, and nothing can come that belongs before it.
 
-/// Nanoseconds that a record may be late by while the ring doesn't run empty. Reserving and
+use crate::kernel::ring::Place;
+
+/// Nanoseconds that a record may be late by while its ring doesn't run empty. Reserving and
 /// stamping are some 20 ns apart, unless the hypervisor takes the CPU away in between.
 pub const WINDOW: u64 = 5_000_000;
 
-/// A record that waits: when it was stamped, and where in the ring it lies.
+/// A record that waits: when it was stamped, and where it lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Waiting {
     /// The kernel side's stamp.
     pub stamp: u64,
-    /// Its position in the ring.
-    pub position: u64,
+    /// Its place in its ring.
+    pub place: Place,
+}
+
+/// What is known about a ring.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    /// The latest stamp seen in it.
+    latest: u64,
+    /// All that was stamped by then was seen.
+    until: u64,
 }
 
 /// The records that wait for their turn.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Order {
     waiting: Vec<Waiting>,
-    /// The latest stamp seen.
-    latest: u64,
+    /// By the rings' numbers.
+    rings: Vec<Known>,
 }
 
 /// What is known about records that haven't appeared yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Horizon {
-    /// The ring was found empty, at a time no earlier than this: they are stamped later.
+    /// All rings were found empty, at a time no earlier than this: they are stamped later.
     EmptyAt(u64),
-    /// It wasn't: [`WINDOW`] must do.
+    /// One wasn't: [`WINDOW`] must do.
     Unknown,
 }
 
 impl Order {
+    /// An order for the records of so many rings.
+    #[must_use]
+    pub fn new(rings: usize) -> Self {
+        Self {
+            waiting: Vec::new(),
+            rings: vec![Known::default(); rings],
+        }
+    }
+
     /// Takes a record.
     pub fn push(&mut self, record: Waiting) {
-        self.latest = self.latest.max(record.stamp);
+        if let Some(known) = self.rings.get_mut(record.place.ring()) {
+            known.latest = known.latest.max(record.stamp);
+        }
         self.waiting.push(record);
+    }
+
+    /// A ring was found empty, at a time no earlier than `time`.
+    pub fn found_empty(&mut self, ring: usize, time: u64) {
+        if let Some(known) = self.rings.get_mut(ring) {
+            known.until = known.until.max(time);
+        }
+    }
+
+    /// There is more in a ring than could be taken now.
+    pub fn found_more(&mut self, ring: usize) {
+        if let Some(known) = self.rings.get_mut(ring) {
+            known.until = known.until.max(known.latest.saturating_sub(WINDOW));
+        }
     }
 
     /// How many wait.
@@ -57,23 +95,27 @@ impl Order {
 
     /// Moves those whose turn has come to the end of `ready`, by time, and by place in the ring
     /// where the time is the same.
-    pub fn take(&mut self, horizon: Horizon, ready: &mut Vec<Waiting>) {
-        // Nearly sorted already: this sort takes a single pass then.
+    pub fn take(&mut self, ready: &mut Vec<Waiting>) {
+        // Each ring's are nearly sorted already: this sort finds such runs and merges them.
         self.waiting.sort();
-        let count = match horizon {
-            Horizon::EmptyAt(time) => self.waiting.partition_point(|record| record.stamp <= time),
-            Horizon::Unknown => {
-                let time = self.latest.saturating_sub(WINDOW);
-                self.waiting.partition_point(|record| record.stamp <= time)
-            }
-        };
+        let until = self.rings.iter().map(|known| known.until).min();
+        let until = until.unwrap_or(0);
+        let count = self.waiting.partition_point(|record| record.stamp <= until);
         ready.extend(self.waiting.drain(..count));
     }
 
-    /// The position before which no waiting record lies: the ring up to there can be given back.
-    #[must_use]
-    pub fn oldest_position(&self) -> Option<u64> {
-        self.waiting.iter().map(|record| record.position).min()
+    /// Lowers each ring's place in `lowest` to that of the first record that waits in it.
+    pub fn lowest_places(&self, lowest: &mut [Option<Place>]) {
+        for record in &self.waiting {
+            if let Some(place) = lowest.get_mut(record.place.ring()) {
+                *place = Some(place.map_or(record.place, |place| place.min(record.place)));
+            }
+        }
+    }
+
+    /// Forgets them.
+    pub fn clear(&mut self) {
+        self.waiting.clear();
     }
 }
 
@@ -84,58 +126,106 @@ mod tests {
     use super::*;
 
     fn record(stamp: u64, position: u64) -> Waiting {
-        Waiting { stamp, position }
+        in_ring(0, stamp, position)
+    }
+
+    fn in_ring(ring: u32, stamp: u64, position: u64) -> Waiting {
+        let place = Place::new(ring, position);
+        Waiting { stamp, place }
     }
 
     #[test]
     fn what_was_found_before_the_ring_was_empty_comes_out_in_order() {
-        let mut order = Order::default();
+        let mut order = Order::new(1);
         for (position, stamp) in [(0, 30), (8, 10), (16, 20), (24, 99)] {
             order.push(record(stamp, position));
         }
         let mut ready = Vec::new();
-        order.take(Horizon::EmptyAt(40), &mut ready);
+        order.found_empty(0, 40);
+        order.take(&mut ready);
         assert_eq!(ready, [record(10, 8), record(20, 16), record(30, 0)]);
-        assert_eq!(order.oldest_position(), Some(24));
-        order.take(Horizon::EmptyAt(u64::MAX), &mut ready);
+        let mut lowest = [None];
+        order.lowest_places(&mut lowest);
+        assert_eq!(lowest, [Some(Place::new(0, 24))]);
+        order.found_empty(0, u64::MAX);
+        order.take(&mut ready);
         assert_eq!(ready[3], record(99, 24));
-        assert!(order.is_empty() && order.oldest_position().is_none());
+        assert!(order.is_empty());
     }
 
     #[test]
     fn records_of_one_instant_keep_the_order_of_the_ring() {
-        let mut order = Order::default();
+        let mut order = Order::new(1);
         order.push(record(7, 16));
         order.push(record(7, 8));
         let mut ready = Vec::new();
-        order.take(Horizon::EmptyAt(u64::MAX), &mut ready);
+        order.found_empty(0, u64::MAX);
+        order.take(&mut ready);
         assert_eq!(ready, [record(7, 8), record(7, 16)]);
+    }
+
+    #[test]
+    fn a_ring_of_which_less_is_known_holds_the_others_back() {
+        let mut order = Order::new(3);
+        let late = 10 * WINDOW;
+        order.push(in_ring(0, late, 0));
+        order.push(in_ring(1, 40, 0));
+        order.push(in_ring(1, 2 * WINDOW, 8));
+        let mut ready = Vec::new();
+        // Nothing is known of the third one yet.
+        order.found_empty(0, late + 1);
+        order.found_more(1);
+        order.take(&mut ready);
+        assert_eq!(ready, []);
+        // The second one may still hold what belongs before its own last.
+        order.found_empty(2, late + 1);
+        order.take(&mut ready);
+        assert_eq!(ready, [in_ring(1, 40, 0)]);
+        order.found_empty(1, late + 1);
+        order.take(&mut ready);
+        assert_eq!(ready[1..], [in_ring(1, 2 * WINDOW, 8), in_ring(0, late, 0)]);
+    }
+
+    #[test]
+    fn a_record_that_is_still_written_takes_back_nothing_of_what_was_known() {
+        let mut order = Order::new(1);
+        order.found_empty(0, 10 * WINDOW);
+        order.push(record(10 * WINDOW, 0));
+        order.found_more(0);
+        let mut ready = Vec::new();
+        order.take(&mut ready);
+        assert_eq!(ready, [record(10 * WINDOW, 0)]);
     }
 
     proptest! {
         #[test]
         fn records_late_by_less_than_the_window_come_out_in_order_and_none_is_lost(
-            records in prop::collection::vec((0..100_000u64, 0..WINDOW), 1..300),
-            batch in 1..20usize,
+            records in prop::collection::vec((0..100_000u64, 0..WINDOW, 0..3u32), 1..300),
+            batches in prop::collection::vec((0..3usize, 1..20usize), 1..60),
         ) {
-            // Reserved in this order; stamped up to a window later.
+            // In each ring reserved in this order; stamped up to a window later.
             let mut reserved = 0;
-            let stamped: Vec<_> = records
-                .iter()
-                .enumerate()
-                .map(|(index, (gap, delay))| {
-                    reserved += gap;
-                    record(reserved + delay, index as u64 * 8)
-                })
-                .collect();
-            let mut order = Order::default();
-            let mut ready = Vec::new();
-            for batch in stamped.chunks(batch) {
-                batch.iter().for_each(|record| order.push(*record));
-                order.take(Horizon::Unknown, &mut ready);
+            let mut rings = [const { Vec::new() }; 3];
+            for (index, (gap, delay, ring)) in records.iter().enumerate() {
+                reserved += gap;
+                let record = in_ring(*ring, reserved + delay, index as u64 * 8);
+                rings[*ring as usize].push(record);
             }
-            order.take(Horizon::EmptyAt(u64::MAX), &mut ready);
-            prop_assert_eq!(ready.len(), stamped.len());
+            let count = records.len();
+            let mut order = Order::new(3);
+            let mut ready = Vec::new();
+            let mut left = rings.map(Vec::into_iter);
+            for (ring, batch) in batches {
+                left[ring].by_ref().take(batch).for_each(|record| order.push(record));
+                order.found_more(ring);
+                order.take(&mut ready);
+            }
+            for (ring, left) in left.into_iter().enumerate() {
+                left.for_each(|record| order.push(record));
+                order.found_empty(ring, u64::MAX);
+                order.take(&mut ready);
+            }
+            prop_assert_eq!(ready.len(), count);
             prop_assert!(ready.is_sorted_by_key(|record| record.stamp));
         }
     }

@@ -134,7 +134,7 @@ pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
     };
     let mut kernel = Kernel::load(&setup)?;
     kernel.set_hook(plan.hook);
-    let ring = kernel.ring()?;
+    let rings = kernel.rings()?;
     let log = match log_level(&plan) {
         LogLevel::Off => None,
         LogLevel::Debug => Some(kernel.log()?),
@@ -233,7 +233,7 @@ pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
         .duration
         .map(|duration| Instant::now() + duration);
     let mover = Mover::new(Parts {
-        ring,
+        rings,
         gate: Gate::new(plan.limits, clock::monotonic()),
         link: header,
         snaplen: plan.snaplen,

@@ -10,9 +10,8 @@ use capture_user::filter::Filter;
 use capture_user::flow::evidence::{Evidence, Fact};
 use capture_user::kernel::error::KernelError;
 use capture_user::kernel::log::LogLevel;
-use capture_user::kernel::ring::Next;
 use capture_user::kernel::tracepoints::Told;
-use capture_user::kernel::{Events, Kernel, Ring, Setup};
+use capture_user::kernel::{Events, Kernel, Rings, Setup};
 use capture_user::packet::Direction;
 use capture_user::target::links::Framing;
 use lab::namespace::Namespace;
@@ -23,7 +22,8 @@ pub(crate) fn setup(filter: &Filter) -> Setup {
     Setup {
         tables: filter.tables(),
         snaplen: 262_144,
-        ring_bytes: 1 << 20,
+        // One ring for all CPUs, so that packets come out of it in their order.
+        ring_bytes: 512 << 10,
         log: LogLevel::Off,
         identity: true,
         follow: true,
@@ -48,7 +48,7 @@ pub(crate) struct Seen {
 pub(crate) struct Watcher {
     pub(crate) kernel: Kernel,
     pub(crate) told: Told,
-    ring: Ring,
+    rings: Rings,
     events: Events,
     links: Vec<(u32, String)>,
     seen: Vec<Seen>,
@@ -60,7 +60,7 @@ impl Watcher {
     #[track_caller]
     pub(crate) fn start(setup: &Setup, namespace: &Namespace, links: &[&str]) -> Self {
         let mut kernel = Kernel::load(setup).expect("the kernel side loads");
-        let ring = kernel.ring().expect("the ring can be mapped");
+        let rings = kernel.rings().expect("the rings can be mapped");
         let events = kernel.events().expect("the events' ring can be mapped");
         let mut told = Told::default();
         if setup.events {
@@ -77,7 +77,7 @@ impl Watcher {
         let mut watcher = Self {
             kernel,
             told,
-            ring,
+            rings,
             events,
             links: Vec::new(),
             seen: Vec::new(),
@@ -108,13 +108,10 @@ impl Watcher {
 
     /// Everything that was seen so far.
     pub(crate) fn seen(&mut self) -> &[Seen] {
-        while let Next::Record(position) = self.ring.advance() {
-            let (header, frame) = self.ring.record(position).expect("one of our records");
-            if let Some(seen) = read(&self.links, &header, frame) {
-                self.seen.push(seen);
-            }
-            self.ring.release(self.ring.position());
-        }
+        let Self {
+            rings, links, seen, ..
+        } = self;
+        rings.drain(|header, frame| seen.extend(read(links, &header, frame)));
         &self.seen
     }
 

@@ -16,7 +16,7 @@ use capture_common::counters::Counters;
 use capture_common::record::{MAX_SNAPLEN, RecordFlags, RecordHeader, SIZE_CLASSES};
 use capture_user::kernel::log::LogLevel;
 use capture_user::kernel::ring::Next;
-use capture_user::kernel::{Kernel, Ring, Setup};
+use capture_user::kernel::{Kernel, Rings, Setup};
 use capture_user::packet::Direction;
 use capture_user::target::links::Framing;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -33,14 +33,14 @@ pub(crate) const LOOPBACK: u32 = 1;
 pub(crate) const TEST_RUN_MAX: usize = 3_712;
 /// `TC_ACT_UNSPEC`: the packet goes on as if nobody had looked.
 const UNSPEC: i32 = -1;
-/// Of a ring that is never full.
+/// Of rings that are never full.
 const AMPLE: u32 = 1 << 20;
 /// `BPF_RINGBUF_HDR_SZ`: what the ring itself puts before a record.
 const RING_HEADER: u64 = 8;
 
 pub(crate) struct Bench {
     pub(crate) kernel: Kernel,
-    ring: Ring,
+    rings: Rings,
     wanted: Wanted,
     snaplen: u32,
     counted: HashMap<u32, Counters>,
@@ -116,16 +116,16 @@ impl Bench {
         })
         .and_then(|mut kernel| {
             kernel.count_from_zero(LOOPBACK)?;
-            let ring = kernel.ring()?;
-            Ok((kernel, ring))
+            let rings = kernel.rings()?;
+            Ok((kernel, rings))
         });
-        let (kernel, ring) = match loaded {
+        let (kernel, rings) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => panic!("`{text}`: {error}"),
         };
         Self {
             kernel,
-            ring,
+            rings,
             wanted,
             snaplen: make.snaplen,
             counted: HashMap::new(),
@@ -279,23 +279,26 @@ impl Bench {
         Ok(Some(record))
     }
 
-    /// All that waits in the ring, each record with the room that it took there.
+    /// All that waits in the rings, by time, each record with the room that it took there.
     pub(crate) fn drain(&mut self) -> Result<Vec<(Record, u64)>, String> {
         let mut records = Vec::new();
-        loop {
-            match self.ring.advance() {
-                // One that is being written will be there the next time.
-                Next::Empty | Next::Busy => break,
-                Next::Record(position) => {
-                    let (header, frame) = self.ring.record(position).ok_or("no record")?;
-                    let frame = frame.to_vec();
-                    let room = self.ring.position() - position;
-                    records.push((Record { header, frame }, room));
-                }
+        for ring in 0..self.rings.count() {
+            // One that is being written will be there the next time.
+            while let Next::Record(place) = self.rings.advance(ring) {
+                let (header, frame) = self.rings.record(place).ok_or("no record")?;
+                let frame = frame.to_vec();
+                let room = self.rings.position(ring) - place.position();
+                records.push((Record { header, frame }, room));
             }
+            self.rings.release(ring, None);
         }
-        self.ring.release(self.ring.position());
+        records.sort_by_key(|(record, _)| record.header.ktime);
         Ok(records)
+    }
+
+    /// How many rings its records go into.
+    pub(crate) fn rings(&self) -> usize {
+        self.rings.count()
     }
 
     /// The interface's counters now.

@@ -125,6 +125,43 @@ fn a_full_ring_loses_the_packets_that_come_and_keeps_those_that_were_there() {
 }
 
 #[test]
+fn a_cpu_whose_ring_is_full_goes_on_in_the_others_until_all_are() {
+    let cpus = std::thread::available_parallelism().unwrap().get();
+    on_one_cpu();
+    let make = Make {
+        ring_bytes: 1 << 21,
+        ..Make::default()
+    };
+    let mut bench = Bench::make("", &make);
+    let frame = frame(1_400);
+    let slot = u64::from(8 + size_of::<RecordHeader>() as u32 + SIZE_CLASSES[5]);
+    let rings = bench.rings() as u64;
+    let room = ((1 << 21) / rings - 1) / slot * rings;
+    assert_eq!(rings > 1, cpus > 1);
+    for sent in 1..=room + 10 {
+        put(&mut bench, &frame);
+        let counters = bench.counters(LOOPBACK);
+        assert_eq!(counters.recorded, sent.min(room));
+        assert_eq!(counters.ring_full, sent.saturating_sub(room));
+    }
+    // Whoever found all of them full doesn't look for a while, though there is room again.
+    assert_eq!(bench.drain().unwrap().len() as u64, room);
+    for _ in 0..room {
+        put(&mut bench, &frame);
+    }
+    let kept = bench.drain().unwrap();
+    assert!(kept.len() as u64 > room - rings, "{} of {room}", kept.len());
+    assert_eq!(bench.counters(LOOPBACK).matched, 2 * room + 10);
+    assert_eq!(
+        bench.counters(LOOPBACK).lost(),
+        10 + room - kept.len() as u64
+    );
+    for (record, _) in kept {
+        assert_eq!(record.frame, frame);
+    }
+}
+
+#[test]
 fn the_next_record_says_how_many_packets_were_lost_before_it() {
     let mut bench = with_a_small_ring();
     let mut lost = 0;

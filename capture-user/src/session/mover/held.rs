@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::flow::tracker::Ticket;
+use crate::kernel::ring::Place;
 use crate::session::order::Waiting;
 
 /// A packet that was looked at, and waits for what may still be learned of it.
@@ -12,25 +13,31 @@ pub(super) struct Held {
     pub(super) ticket: Option<Ticket>,
 }
 
-/// Those packets, in the order of time, and how far back in the ring they reach.
-#[derive(Debug, Default)]
+/// Those packets, in the order of time, and how far back in the rings they reach.
+#[derive(Debug)]
 pub(super) struct Queue {
     held: VecDeque<Held>,
-    /// The positions that nobody behind them in the queue undercuts, ascending: the first is the
-    /// lowest of all. The order of time is nearly that of the ring, so nearly all are in here.
-    lowest: VecDeque<u64>,
+    /// Of each ring the places that nobody behind them in the queue undercuts, ascending: the first
+    /// is the lowest of all. The order of time is nearly that of a ring, so nearly all are in here.
+    lowest: Vec<VecDeque<Place>>,
 }
 
 impl Queue {
+    /// A queue for the records of so many rings.
+    pub(super) fn new(rings: usize) -> Self {
+        Self {
+            held: VecDeque::new(),
+            lowest: vec![VecDeque::new(); rings],
+        }
+    }
+
     /// Takes the next one.
     pub(super) fn push(&mut self, held: Held) {
-        let position = held.waiting.position;
-        while self
-            .lowest
-            .pop_back_if(|lowest| *lowest > position)
-            .is_some()
-        {}
-        self.lowest.push_back(position);
+        let place = held.waiting.place;
+        if let Some(lowest) = self.lowest.get_mut(place.ring()) {
+            while lowest.pop_back_if(|lowest| *lowest > place).is_some() {}
+            lowest.push_back(place);
+        }
         self.held.push_back(held);
     }
 
@@ -42,14 +49,16 @@ impl Queue {
     /// Takes the first out.
     pub(super) fn pop(&mut self) -> Option<Held> {
         let held = self.held.pop_front()?;
-        self.lowest
-            .pop_front_if(|lowest| *lowest == held.waiting.position);
+        let place = held.waiting.place;
+        if let Some(lowest) = self.lowest.get_mut(place.ring()) {
+            lowest.pop_front_if(|lowest| *lowest == place);
+        }
         Some(held)
     }
 
-    /// The position before which none of them lies in the ring.
-    pub(super) fn oldest_position(&self) -> Option<u64> {
-        self.lowest.front().copied()
+    /// Of each ring the place before which none of them lies.
+    pub(super) fn lowest_places(&self) -> impl Iterator<Item = Option<Place>> {
+        self.lowest.iter().map(|lowest| lowest.front().copied())
     }
 
     pub(super) fn len(&self) -> usize {
@@ -62,7 +71,7 @@ impl Queue {
 
     pub(super) fn clear(&mut self) {
         self.held.clear();
-        self.lowest.clear();
+        self.lowest.iter_mut().for_each(VecDeque::clear);
     }
 }
 
@@ -74,24 +83,28 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_lowest_position_is_that_of_all_that_wait(
+        fn the_lowest_places_are_those_of_all_that_wait(
             // Positions nearly in order, each once, and how many are taken out after each.
-            steps in prop::collection::vec((0..40u64, 0..3usize), 1..200),
+            steps in prop::collection::vec((0..40u64, 0..2u32, 0..3usize), 1..200),
         ) {
-            let mut queue = Queue::default();
-            let mut model: VecDeque<u64> = VecDeque::new();
-            for (index, (jitter, taken)) in steps.into_iter().enumerate() {
-                let position = (index as u64 * 7 + jitter) * 1_000 + index as u64;
-                let waiting = Waiting { stamp: 0, position };
+            let mut queue = Queue::new(2);
+            let mut model: VecDeque<Place> = VecDeque::new();
+            for (index, (jitter, ring, taken)) in steps.into_iter().enumerate() {
+                let position = ((index as u64 * 7 + jitter) * 1_000 + index as u64) * 8;
+                let place = Place::new(ring, position);
+                let waiting = Waiting { stamp: 0, place };
                 queue.push(Held { waiting, ticket: None });
-                model.push_back(position);
+                model.push_back(place);
                 for _ in 0..taken {
                     prop_assert_eq!(
-                        queue.pop().map(|held| held.waiting.position),
+                        queue.pop().map(|held| held.waiting.place),
                         model.pop_front()
                     );
                 }
-                prop_assert_eq!(queue.oldest_position(), model.iter().copied().min());
+                let lowest = [0, 1].map(|ring| {
+                    model.iter().copied().filter(|place| place.ring() == ring).min()
+                });
+                prop_assert_eq!(queue.lowest_places().collect::<Vec<_>>(), lowest);
                 prop_assert_eq!((queue.len(), queue.is_empty()), (model.len(), model.is_empty()));
             }
         }

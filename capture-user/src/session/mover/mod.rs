@@ -1,11 +1,11 @@
-//! The one thread that moves packets: ring → order → limits → outputs.
+//! The one thread that moves packets: rings → order → limits → outputs.
 //!
 //! `messages` is what they tell each other, `ids` whose a record is, `held` the packets that wait to
 //! be written, `writing` and `closing` the later stages, `recording` the way through the flight
 //! recorder, `telling` what is shown of it all.
 //!
 //! It takes orders from the session between two batches, and says when it can't or needn't go on.
-//! Nothing else touches the ring or the outputs.
+//! Nothing else touches the rings or the outputs.
 
 mod closing;
 mod held;
@@ -24,8 +24,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::error::Error;
-use crate::kernel::Ring;
-use crate::kernel::ring::Next;
+use crate::kernel::Rings;
+use crate::kernel::ring::{Next, Place};
 use crate::packet::InterfaceId;
 use crate::session::clock::{self, Clock, Offset};
 use crate::session::frame::{Assembler, Link};
@@ -39,16 +39,20 @@ use crate::session::recording::Recording;
 use crate::session::stop::StopReason;
 use crate::session::tracking::Tracking;
 
-/// How long packets wait at the most before the ring is looked at, unless enough of them wait
+/// How long packets wait at the most before the rings are looked at, unless enough of them wait
 /// for the kernel side to wake us.
 const POLL: Duration = Duration::from_millis(10);
-/// The same while the ring's end was a record still being written.
+/// The same while a ring's end was a record still being written.
 const POLL_BUSY: Duration = Duration::from_millis(1);
 /// How many records are put in order at once: bounds the memory for it, and how long an order
-/// waits.
+/// waits. Each ring has an equal part in it …
 const BATCH: usize = 8_192;
-/// After how many packets the ring is given back while many are written at once.
+/// … which is no smaller than this.
+const PART: usize = 512;
+/// After how many packets the rings are given back while many are written at once.
 const RELEASE_EVERY: usize = 1_024;
+/// How many packets are written early before it is looked whether the rings still fill up.
+const EARLY: usize = 64;
 /// How many packets the tracker is given at once.
 const TOGETHER: usize = 128;
 /// How often it is looked whether something has waited in a file's buffer for too long.
@@ -68,9 +72,11 @@ struct Seen {
 
 /// The mover's belongings.
 pub(in crate::session) struct Mover {
-    ring: Ring,
+    rings: Rings,
     order: Order,
     held: held::Queue,
+    /// Working space for giving the rings back.
+    lowest: Vec<Option<Place>>,
     tracking: Option<Tracking>,
     recording: Option<Recording>,
     clock: Clock,
@@ -99,7 +105,7 @@ pub(in crate::session) struct Mover {
 
 /// What a mover is made of.
 pub(in crate::session) struct Parts {
-    pub(in crate::session) ring: Ring,
+    pub(in crate::session) rings: Rings,
     pub(in crate::session) gate: Gate,
     pub(in crate::session) link: Link,
     pub(in crate::session) snaplen: u32,
@@ -120,9 +126,10 @@ pub(in crate::session) struct Parts {
 impl Mover {
     pub(in crate::session) fn new(parts: Parts) -> Self {
         let mut mover = Self {
-            ring: parts.ring,
-            order: Order::default(),
-            held: held::Queue::default(),
+            order: Order::new(parts.rings.count()),
+            held: held::Queue::new(parts.rings.count()),
+            lowest: Vec::new(),
+            rings: parts.rings,
             tracking: parts.tracking,
             recording: parts.recording,
             clock: Clock::new(parts.offset),
@@ -161,7 +168,7 @@ impl Mover {
                 return self.close(last);
             }
             let horizon = self.collect();
-            self.order.take(horizon, &mut ready);
+            self.order.take(&mut ready);
             self.look_at(&mut ready);
             self.write();
             self.rotate_in_time(horizon);
@@ -178,9 +185,9 @@ impl Mover {
                 Horizon::Unknown => POLL_BUSY,
             };
             if !self.has_room() {
-                // What waits in the ring wakes nobody: it is the outputs that are slow.
+                // What waits in the rings wakes nobody: it is the outputs that are slow.
                 std::thread::sleep(pause);
-            } else if let Err(error) = self.ring.wait(pause) {
+            } else if let Err(error) = self.rings.wait(pause) {
                 self.end(StopReason::Failure(Error::failure(format!(
                     "can't wait for packets: {error}"
                 ))));
@@ -237,7 +244,7 @@ impl Mover {
     }
 
     /// Told to stop, ends once all that was stamped before then is written. On a busy interface
-    /// the ring never runs empty: then the first packet stamped later says so.
+    /// the rings never run empty: then the first packet stamped later says so.
     fn stop_when_due(&mut self, horizon: Horizon) {
         let Some((_, stamp)) = &self.stopping else {
             return;
@@ -306,7 +313,7 @@ impl Mover {
         }
     }
 
-    /// Puts a batch of records in order, as far as the ring has any.
+    /// Puts a batch of records in order, as far as the rings have any.
     fn collect(&mut self) -> Horizon {
         if let Some(step) = self.clock.update(Offset::measure()) {
             let _ = self.events.send(Event::ClockStep(step));
@@ -314,15 +321,30 @@ impl Mover {
         let now = clock::monotonic();
         if self.ended.is_some() {
             // Past the limit: only make room.
-            while matches!(self.ring.advance(), Next::Record(_)) {}
+            self.rings.drain(|_, _| {});
             return Horizon::EmptyAt(now);
         }
+        let part = (BATCH / self.rings.count().max(1)).max(PART);
+        let mut horizon = Horizon::EmptyAt(now);
+        for ring in 0..self.rings.count() {
+            if self.collect_from(ring, part) {
+                self.order.found_empty(ring, now);
+            } else {
+                self.order.found_more(ring);
+                horizon = Horizon::Unknown;
+            }
+        }
+        horizon
+    }
+
+    /// Takes up to so many records from a ring; whether it is empty now.
+    fn collect_from(&mut self, ring: usize, at_most: usize) -> bool {
         let mut collected = 0;
-        while collected < BATCH {
-            match self.ring.advance() {
-                Next::Record(position) => {
+        while collected < at_most {
+            match self.rings.advance(ring) {
+                Next::Record(place) => {
                     collected += 1;
-                    let Some((header, _)) = self.ring.record(position) else {
+                    let Some((header, _)) = self.rings.record(place) else {
                         continue;
                     };
                     let (stamp, interface) = (header.ktime, header.interface);
@@ -330,12 +352,12 @@ impl Mover {
                         // It joined after the last look at the orders.
                         self.obey();
                     }
-                    self.order.push(Waiting { stamp, position });
+                    self.order.push(Waiting { stamp, place });
                 }
-                Next::Empty => return Horizon::EmptyAt(now),
-                Next::Busy => return Horizon::Unknown,
+                Next::Empty => return true,
+                Next::Busy => return false,
             }
         }
-        Horizon::Unknown
+        false
     }
 }

@@ -72,8 +72,8 @@ impl Mover {
             return true;
         }
         let len = self
-            .ring
-            .record(held.waiting.position)
+            .rings
+            .record(held.waiting.place)
             .map_or(0, |(_, frame)| frame.len());
         self.write_recorded(held.waiting.stamp, len + OVERHEAD)
     }

@@ -32,7 +32,7 @@ impl Mover {
         board.interfaces.extend(written);
         board.ordering = self.order.len();
         board.held = self.held.len();
-        board.ring = self.ring.held();
+        board.ring = self.rings.held();
         board.unwritten = self.outputs.queued();
         board.files = self.outputs.files();
         board.late = self.late;

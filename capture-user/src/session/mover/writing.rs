@@ -1,12 +1,12 @@
 //! From records in the order of time to the outputs.
 
 use super::held::Held;
-use super::{FLUSH_AFTER, Mover, RELEASE_EVERY, TOGETHER};
+use super::{EARLY, FLUSH_AFTER, Mover, RELEASE_EVERY, TOGETHER};
 use crate::packet::Packet;
 use crate::session::clock;
 use crate::session::frame;
 use crate::session::mover::messages::Event;
-use crate::session::order::{Horizon, Order, Waiting};
+use crate::session::order::{Horizon, Waiting};
 use crate::session::outputs::Refusal;
 use crate::session::stop::StopReason;
 use crate::session::tracking::{HOLD, Tracking};
@@ -33,8 +33,8 @@ impl Mover {
             sighted.clear();
             for waiting in together {
                 let sighting = self
-                    .ring
-                    .record(waiting.position)
+                    .rings
+                    .record(waiting.place)
                     .and_then(|(header, frame)| {
                         let id = self.ids.get(header.interface, header.ktime)?;
                         Some(tracking.sighting(id, &header, frame))
@@ -68,21 +68,29 @@ impl Mover {
             // Whoever told it to stop is waiting.
             (Some(_), Some(_)) => HOLD / 3,
         };
+        // How many may go early.
+        let mut early = 0;
         while let Some(held) = self.held.front()
-            // Packets had better wait in the ring: what then finds no place there is counted.
+            // Packets had better wait in the rings: what then finds no place there is counted.
             && self.has_room()
         {
             let held = *held;
-            let early = now.saturating_sub(held.waiting.stamp) < hold;
-            // Better an early verdict than a lost packet.
-            if early && !self.ring.is_half_full() {
-                break;
+            let is_early = now.saturating_sub(held.waiting.stamp) < hold;
+            if is_early {
+                // Better an early verdict than a lost packet.
+                if early == 0 {
+                    if !self.rings.are_half_full() {
+                        break;
+                    }
+                    early = EARLY;
+                }
+                early -= 1;
             }
             if !self.make_way(&held) || self.ended.is_some() {
                 break;
             }
             self.held.pop();
-            self.hurried += u64::from(early);
+            self.hurried += u64::from(is_early);
             self.write_one(held);
             if self.ended.is_some() {
                 break;
@@ -105,7 +113,7 @@ impl Mover {
 
     pub(super) fn write_one(&mut self, held: Held) {
         let waiting = held.waiting;
-        let Some((header, bytes)) = self.ring.record(waiting.position) else {
+        let Some((header, bytes)) = self.rings.record(waiting.place) else {
             return;
         };
         // The session tells of an interface before its first packet can come.
@@ -193,9 +201,9 @@ impl Mover {
     pub(super) fn end(&mut self, reason: StopReason) {
         if self.ended.is_none() {
             self.ended = Some(reason);
-            // What waits is past the end. Held in the ring it would fill it, and what the kernel
+            // What waits is past the end. Held in the rings it would fill them, and what the kernel
             // side then counts as lost would be no loss.
-            self.order = Order::default();
+            self.order.clear();
             self.held.clear();
             if let Some(recording) = &mut self.recording {
                 recording.let_go();
@@ -205,18 +213,19 @@ impl Mover {
         }
     }
 
-    /// Gives the ring back up to the first record that still waits.
+    /// Gives the rings back, each up to the first record that still waits in it.
     pub(super) fn release(&mut self) {
-        // The ring can only have been full since the last time if it is nearly so now.
         if let Some(tracking) = &mut self.tracking
-            && self.ring.is_half_full()
+            && self.rings.may_have_been_full()
         {
             tracking.may_have_missed(clock::monotonic());
         }
-        let held = self.held.oldest_position();
-        let position = self.order.oldest_position().into_iter().chain(held).min();
-        self.ring
-            .release(position.unwrap_or_else(|| self.ring.position()));
+        self.lowest.clear();
+        self.lowest.extend(self.held.lowest_places());
+        self.order.lowest_places(&mut self.lowest);
+        for (ring, kept) in self.lowest.iter().enumerate() {
+            self.rings.release(ring, *kept);
+        }
     }
 
     pub(super) fn flush(&mut self) {

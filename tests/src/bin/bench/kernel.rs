@@ -6,8 +6,7 @@ use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use capture_user::filter::Filter;
 use capture_user::filter::expression::Expression;
 use capture_user::kernel::log::LogLevel;
-use capture_user::kernel::ring::Next;
-use capture_user::kernel::{Kernel, Ring, Setup};
+use capture_user::kernel::{Kernel, Rings, Setup};
 use capture_user::packet::Direction;
 use capture_user::target::links::Framing;
 use lab::elf::{instruction, object};
@@ -34,7 +33,7 @@ struct Case {
     /// Whether packets are remembered, followed and told of, as in a capture that tracks flows.
     tracking: bool,
     aim: Option<Aim>,
-    /// Runs at once: so many that their records fit into the ring.
+    /// Runs at once: so many that their records fit into one of two rings.
     repeat: u32,
 }
 
@@ -125,26 +124,26 @@ fn cases() -> Result<Vec<Case>, Failure> {
             Filter::default(),
             96,
             MATCHED_AIM,
-            100_000,
+            60_000,
         ),
         matched(
             "matching all three options, 96 bytes",
             all_match.clone(),
             96,
             MATCHED_AIM,
-            100_000,
+            60_000,
         ),
         matched(
             "matching, whole 1,400 bytes",
             Filter::default(),
             1_400,
             None,
-            12_000,
+            8_000,
         ),
         tracked(unmatched(UNMATCHED_HOST, host, &four)),
         tracked(unmatched(UNMATCHED_PORT, port, &four)),
-        tracked(matched(MATCHED, Filter::default(), 96, None, 100_000)),
-        tracked(matched(MATCHED_ALL, all_match, 96, None, 100_000)),
+        tracked(matched(MATCHED, Filter::default(), 96, None, 60_000)),
+        tracked(matched(MATCHED_ALL, all_match, 96, None, 60_000)),
     ])
 }
 
@@ -152,7 +151,7 @@ fn cases() -> Result<Vec<Case>, Failure> {
 struct Bench {
     case: Case,
     kernel: Kernel,
-    ring: Ring,
+    rings: Rings,
     nanoseconds: Vec<f64>,
 }
 
@@ -170,11 +169,11 @@ pub(crate) fn measure(scale: Scale, report: &mut Report) -> Result<(), Failure> 
             events: case.tracking,
         })?;
         kernel.count_from_zero(LOOPBACK)?;
-        let ring = kernel.ring()?;
+        let rings = kernel.rings()?;
         benches.push(Bench {
             case,
             kernel,
-            ring,
+            rings,
             nanoseconds: Vec::new(),
         });
     }
@@ -187,6 +186,7 @@ pub(crate) fn measure(scale: Scale, report: &mut Report) -> Result<(), Failure> 
         }
     }
     report.add(Row::cost("an empty program", &harness));
+    at_once(scale, &benches[0].case.packet, report)?;
     for bench in &benches {
         bench.check(scale)?;
         let row = Row::cost(bench.case.what, &bench.nanoseconds);
@@ -216,6 +216,52 @@ pub(crate) fn measure(scale: Scale, report: &mut Report) -> Result<(), Failure> 
     Ok(())
 }
 
+/// What a matching packet costs while other CPUs have one at the same moment, each with a ring of
+/// its own, and all with the same one: what waiting for each other at its lock would cost.
+fn at_once(scale: Scale, packet: &[u8], report: &mut Report) -> Result<(), Failure> {
+    let cpus: Vec<_> = (0..std::thread::available_parallelism()?.get().min(4)).collect();
+    let mut several = Vec::new();
+    let setup = Setup {
+        tables: Filter::default().tables(),
+        snaplen: 96,
+        ring_bytes: RING_BYTES,
+        log: LogLevel::Off,
+        identity: false,
+        follow: false,
+        events: false,
+    };
+    for (what, kernel) in [
+        ("a ring for each", Kernel::load(&setup)?),
+        ("one ring for all", Kernel::load_with_one_ring(&setup)?),
+    ] {
+        let mut kernel = kernel;
+        kernel.count_from_zero(LOOPBACK)?;
+        let rings = kernel.rings()?;
+        several.push((what, kernel, rings, vec![Vec::new(); cpus.len()]));
+    }
+    // So many on each CPU that all their records fit in.
+    let repeat = RING_BYTES / 256 / cpus.len() as u32;
+    for _ in 0..scale.kernel_runs() {
+        for (_, kernel, rings, costs) in &mut several {
+            for count in 1..=cpus.len() {
+                for run in kernel.test_run_on(&cpus[..count], packet, repeat)? {
+                    costs[count - 1].push(run.nanoseconds as f64);
+                }
+                rings.drain(|_, _| {});
+            }
+        }
+    }
+    for (what, _, _, costs) in &several {
+        for (count, costs) in (1..).zip(costs) {
+            report.add(Row::cost(
+                &format!("matching, 96 bytes, on {count} CPUs at once, {what}"),
+                costs,
+            ));
+        }
+    }
+    Ok(())
+}
+
 impl Bench {
     fn run(&mut self) -> Result<(), Failure> {
         let Case { packet, repeat, .. } = &self.case;
@@ -223,9 +269,8 @@ impl Bench {
             .kernel
             .test_run(Direction::In, Framing::Ethernet, packet, *repeat)?;
         self.nanoseconds.push(run.nanoseconds as f64);
-        // So that the ring never is full.
-        while self.ring.advance() != Next::Empty {}
-        self.ring.release(self.ring.position());
+        // So that they never are full.
+        self.rings.drain(|_, _| {});
         Ok(())
     }
 

@@ -1,0 +1,177 @@
+//! The rings that records come out of, all of them: a CPU has one of its own, as far as the memory
+//! suffices (`capture-ebpf/src/rings.rs`).
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::Duration;
+
+use aya::util::online_cpus;
+use capture_common::record::{MAX_RINGS, RecordHeader, SMALLEST_RING};
+use rustix::event::{Timespec, epoll};
+
+use super::identity::IdentityKey;
+use super::ring::{Next, Place, Ring};
+use super::sys;
+
+/// How a capture's memory for packets is shared out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Share {
+    /// A power of two.
+    pub(super) rings: u32,
+    /// Each one's size in bytes.
+    pub(super) bytes: u32,
+}
+
+impl Share {
+    /// Shares out `bytes`, a power of two, for this machine's CPUs.
+    pub(super) fn of(bytes: u32) -> Self {
+        // The numbers that CPUs go by may have gaps. One that comes later has another's ring.
+        let cpus = online_cpus().map_or(1, |cpus| cpus.iter().max().map_or(1, |last| last + 1));
+        Self::between(bytes, cpus)
+    }
+
+    fn between(bytes: u32, cpus: u32) -> Self {
+        let rings = cpus
+            .clamp(1, MAX_RINGS)
+            .next_power_of_two()
+            .min(bytes / SMALLEST_RING)
+            .max(1);
+        Self {
+            rings,
+            bytes: bytes / rings,
+        }
+    }
+
+    /// Makes the rings.
+    pub(super) fn make(self) -> io::Result<Vec<OwnedFd>> {
+        (0..self.rings).map(|_| sys::ring(self.bytes)).collect()
+    }
+}
+
+/// The rings as their one reader sees them.
+pub struct Rings {
+    rings: Vec<Ring>,
+    /// Says when the kernel side asked for us. Edge-triggered: a ring's own readiness is a level,
+    /// true as soon as one byte waits, and would wake us for each packet.
+    wake_ups: OwnedFd,
+}
+
+impl Rings {
+    /// Maps them, each of `bytes` bytes; identities are to be read under `key`.
+    pub(super) fn new(maps: Vec<OwnedFd>, bytes: u32, key: IdentityKey) -> io::Result<Self> {
+        let rings: Vec<_> = (0..)
+            .zip(maps)
+            .map(|(number, map)| Ring::new(map, number, bytes, key))
+            .collect::<io::Result<_>>()?;
+        let wake_ups = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        for ring in &rings {
+            epoll::add(
+                &wake_ups,
+                ring.as_fd(),
+                epoll::EventData::new_u64(0),
+                epoll::EventFlags::IN | epoll::EventFlags::ET,
+            )?;
+        }
+        Ok(Self { rings, wake_ups })
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.rings.len()
+    }
+
+    /// Steps to a ring's next record.
+    pub fn advance(&mut self, ring: usize) -> Next {
+        self.rings.get_mut(ring).map_or(Next::Empty, Ring::advance)
+    }
+
+    /// Up to where [`Rings::advance`] has come in a ring, in bytes since it was made.
+    #[must_use]
+    pub fn position(&self, ring: usize) -> u64 {
+        self.rings.get(ring).map_or(0, Ring::position)
+    }
+
+    /// As [`Ring::record`].
+    #[must_use]
+    pub fn record(&self, place: Place) -> Option<(RecordHeader, &[u8])> {
+        self.rings.get(place.ring())?.record(place)
+    }
+
+    /// Gives back all that a ring holds before a place of it; all that was read, if there is none
+    /// to keep.
+    pub fn release(&mut self, ring: usize, kept: Option<Place>) {
+        if let Some(ring) = self.rings.get_mut(ring) {
+            ring.release(kept.map_or(ring.position(), Place::position));
+        }
+    }
+
+    /// Shows all records that are there, ring by ring, and gives them back.
+    pub fn drain(&mut self, mut show: impl FnMut(RecordHeader, &[u8])) {
+        for ring in &mut self.rings {
+            while let Next::Record(place) = ring.advance() {
+                if let Some((header, frame)) = ring.record(place) {
+                    show(header, frame);
+                }
+            }
+            ring.release(ring.position());
+        }
+    }
+
+    /// Bytes that lie in them, read or not, and weren't given back.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.rings.iter().map(Ring::held).sum()
+    }
+
+    /// Whether half of all their room is taken.
+    #[must_use]
+    pub fn are_half_full(&self) -> bool {
+        let size: u64 = self.rings.iter().map(Ring::size).sum();
+        self.held() > size / 2
+    }
+
+    /// Whether a packet may have found no room since they were last given back.
+    #[must_use]
+    pub fn may_have_been_full(&self) -> bool {
+        self.rings.iter().any(Ring::may_have_been_full)
+    }
+
+    /// Waits until the kernel side wakes us (enough is waiting in a ring) or the time is over,
+    /// whichever is first. A signal ends it early. What is already waiting doesn't end it: records
+    /// below the mark are collected into one batch.
+    ///
+    /// # Errors
+    ///
+    /// What epoll_wait(2) says.
+    pub fn wait(&self, at_most: Duration) -> io::Result<()> {
+        let timeout = Timespec::try_from(at_most).map_err(io::Error::other)?;
+        let mut events = [MaybeUninit::<epoll::Event>::uninit(); 4];
+        match epoll::wait(&self.wake_ups, &mut events, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cpu_has_a_ring_as_far_as_the_memory_suffices() {
+        let of = |bytes, cpus| {
+            let share = Share::between(bytes, cpus);
+            (share.rings, share.bytes)
+        };
+        assert_eq!(of(32 << 20, 1), (1, 32 << 20));
+        assert_eq!(of(32 << 20, 2), (2, 16 << 20));
+        assert_eq!(of(32 << 20, 12), (16, 2 << 20));
+        assert_eq!(of(32 << 20, 64), (64, 512 << 10));
+        assert_eq!(of(32 << 20, 5_000), (64, 512 << 10));
+        assert_eq!(of(512 << 10, 64), (1, 512 << 10));
+        assert_eq!(of(1 << 31, 3), (4, 512 << 20));
+        assert_eq!(of(4_096, 8), (1, 4_096));
+    }
+}
