@@ -196,7 +196,8 @@ impl CaptureFile {
         gate: &mut Gate,
     ) -> Result<(), Refusal> {
         gate.in_time(stamp).map_err(Refusal::Limit)?;
-        let len = self.composer.packet_len(packet, annotations);
+        let block = self.composer.measure(packet, annotations);
+        let len = block.len() as u64;
         if let Some(rotation) = &mut self.rotation {
             let size = rotation.size;
             if rotation.is_due(stamp)
@@ -216,13 +217,9 @@ impl CaptureFile {
             Some(id) => id,
             None => self.describe(packet.interface)?,
         };
-        let packet = Packet {
-            interface,
-            ..*packet
-        };
         let composer = &mut self.composer;
         self.spool
-            .append(|out| composer.packet(&packet, annotations, out));
+            .append(|out| composer.put(&block, interface, out));
         Ok(self.spool.check()?)
     }
 

@@ -8,7 +8,7 @@ use super::{
     file::{Closing, Header},
     interface::{Frames, InterfaceDescription},
     names::{self, Name},
-    packet::Annotations,
+    packet::{Annotations, PacketBlock},
     section::Section,
     statistics::{self, Statistics},
 };
@@ -104,13 +104,28 @@ impl Composer {
         annotations: &Annotations<'_>,
         out: &mut Vec<u8>,
     ) {
-        let before = out.len();
-        self.encoder.packet(packet, annotations, out);
-        self.len += (out.len() - before) as u64;
+        let block = self.measure(packet, annotations);
+        self.put(&block, packet.interface, out);
+    }
+
+    /// A packet's block, to be looked at before it is put anywhere.
+    #[must_use]
+    pub fn measure<'a>(
+        &self,
+        packet: &'a Packet<'a>,
+        annotations: &'a Annotations<'a>,
+    ) -> PacketBlock<'a> {
+        self.encoder.measure(packet, annotations)
+    }
+
+    /// Appends a packet's block, of an interface that has this id in the file.
+    pub fn put(&mut self, block: &PacketBlock<'_>, interface: InterfaceId, out: &mut Vec<u8>) {
+        block.put(interface, out);
+        self.len += block.len() as u64;
         self.packets += 1;
-        if let Some(composed) = self.composed.get_mut(packet.interface as usize) {
+        if let Some(composed) = self.composed.get_mut(interface as usize) {
             composed.packets += 1;
-            composed.lost = composed.lost.saturating_add(packet.lost_before);
+            composed.lost = composed.lost.saturating_add(block.lost_before());
         }
     }
 

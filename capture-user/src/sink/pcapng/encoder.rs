@@ -99,13 +99,23 @@ impl Encoder {
     /// Appends a packet. Its interface must have been described; a frame longer than the snapshot
     /// length is cut there.
     pub fn packet(&self, packet: &Packet<'_>, annotations: &Annotations<'_>, out: &mut Vec<u8>) {
-        PacketBlock::new(packet, annotations, self.frames.snaplen()).put(out);
+        self.measure(packet, annotations).put(packet.interface, out);
+    }
+
+    /// What [`Encoder::packet`] would append.
+    #[must_use]
+    pub fn measure<'a>(
+        &self,
+        packet: &'a Packet<'a>,
+        annotations: &'a Annotations<'a>,
+    ) -> PacketBlock<'a> {
+        PacketBlock::new(packet, annotations, self.frames.snaplen())
     }
 
     /// The bytes that [`Encoder::packet`] would append.
     #[must_use]
     pub fn packet_len(&self, packet: &Packet<'_>, annotations: &Annotations<'_>) -> u64 {
-        PacketBlock::new(packet, annotations, self.frames.snaplen()).len() as u64
+        self.measure(packet, annotations).len() as u64
     }
 
     /// The bytes that [`Encoder::interface`] would append.

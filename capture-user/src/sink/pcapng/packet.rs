@@ -5,7 +5,7 @@ use super::{
     comment::GsoComment,
     option::{self, fitting, option_len, padding},
 };
-use crate::packet::{Direction, Packet, Reception};
+use crate::packet::{Direction, InterfaceId, Packet, Reception};
 
 /// `epb_flags`.
 const FLAGS: u16 = 2;
@@ -44,7 +44,7 @@ impl<'a> Annotations<'a> {
 
 /// A packet's block, measured and not yet written.
 #[derive(Debug)]
-pub(super) struct PacketBlock<'a> {
+pub struct PacketBlock<'a> {
     packet: &'a Packet<'a>,
     annotations: &'a Annotations<'a>,
     frame: &'a [u8],
@@ -89,12 +89,24 @@ impl<'a> PacketBlock<'a> {
     }
 
     /// Its length in bytes.
-    pub(super) const fn len(&self) -> usize {
+    #[must_use]
+    pub const fn len(&self) -> usize {
         self.len
     }
 
-    /// Appends it.
-    pub(super) fn put(&self, out: &mut Vec<u8>) {
+    /// Whether it has none: never so.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Packets lost on the interface before this one.
+    pub(super) const fn lost_before(&self) -> u64 {
+        self.packet.lost_before
+    }
+
+    /// Appends it, as one of the interface that has this id in the file.
+    pub(super) fn put(&self, interface: InterfaceId, out: &mut Vec<u8>) {
         let Self {
             packet,
             annotations,
@@ -116,7 +128,7 @@ impl<'a> PacketBlock<'a> {
         let words = [
             ENHANCED_PACKET,
             u32::from_le_bytes(total),
-            packet.interface,
+            interface,
             (packet.time >> 32) as u32,
             packet.time as u32,
             captured,
@@ -128,7 +140,14 @@ impl<'a> PacketBlock<'a> {
         out.extend_from_slice(&front);
         out.extend_from_slice(frame);
         out.extend_from_slice(&[0; 3][..padding(frame.len())]);
-
+        if gso.is_none() && packet.lost_before == 0 && annotations.comments.is_empty() {
+            // As nearly all are: at once.
+            match annotations.packet_id {
+                Some(id) => out.extend_from_slice(&numbered_end(flags(packet), id, total)),
+                None => out.extend_from_slice(&plain_end(flags(packet), total)),
+            }
+            return;
+        }
         option::put(out, FLAGS, &flags(packet).to_le_bytes());
         if packet.lost_before > 0 {
             option::put(out, DROP_COUNT, &packet.lost_before.to_le_bytes());
@@ -145,6 +164,28 @@ impl<'a> PacketBlock<'a> {
         option::put(out, option::END, &[]);
         out.extend_from_slice(&total);
     }
+}
+
+/// What follows the frame where there is nothing to say but its flags.
+fn plain_end(flags: u32, total: [u8; 4]) -> [u8; 16] {
+    let mut end = [0; 16];
+    end[..2].copy_from_slice(&FLAGS.to_le_bytes());
+    end[2..4].copy_from_slice(&4u16.to_le_bytes());
+    end[4..8].copy_from_slice(&flags.to_le_bytes());
+    // The end of the options is zeroes.
+    end[12..].copy_from_slice(&total);
+    end
+}
+
+/// The same with the packet's number.
+fn numbered_end(flags: u32, id: u64, total: [u8; 4]) -> [u8; 28] {
+    let mut end = [0; 28];
+    end[..8].copy_from_slice(&plain_end(flags, total)[..8]);
+    end[8..10].copy_from_slice(&PACKET_ID.to_le_bytes());
+    end[10..12].copy_from_slice(&8u16.to_le_bytes());
+    end[12..20].copy_from_slice(&id.to_le_bytes());
+    end[24..].copy_from_slice(&total);
+    end
 }
 
 /// The `epb_flags` word: bits 0 and 1 the direction, bits 2 to 4 the reception type.
