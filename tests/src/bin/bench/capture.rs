@@ -148,7 +148,7 @@ fn command(router: &Router, tool: &Tool, keep: Keep) -> Command {
 
 /// CPU time of all threads of a process so far: the first figure of schedstat, in nanoseconds
 /// (Documentation/scheduler/sched-stats.rst).
-fn cpu(process: u32) -> Result<Duration, Failure> {
+pub(crate) fn cpu(process: u32) -> Result<Duration, Failure> {
     let mut sum = 0;
     for thread in fs::read_dir(format!("/proc/{process}/task"))? {
         // A thread that has just ended had nothing to do with packets.

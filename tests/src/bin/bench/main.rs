@@ -5,22 +5,24 @@
 //!
 //! - [`kernel`]: the kernel side's program alone
 //! - [`path`]: what a capture adds to the packet's path, and its own CPU time
-//! - [`lossless`]: how much a capture can follow
+//! - [`lossless`]: how much a capture can follow; [`many`]: one on very many interfaces
 //! - [`tracking`]: the flow tracker alone; [`explain`]: the same over a file, next to tshark;
 //!   [`traffic`] makes the packets for both
 //! - [`joining`]: how soon an interface that appears is captured on
 //! - [`router`], [`generator`], [`capture`]: where and by what that is measured
-//! - [`report`]: the table
+//! - [`report`]: the table; [`compare`]: the one that tells what became of an earlier run's
 //!
 //! Whatever happens, nothing is left behind: the networks and the files in memory are in
 //! namespaces that end with this process.
 
 mod capture;
+mod compare;
 mod explain;
 mod generator;
 mod joining;
 mod kernel;
 mod lossless;
+mod many;
 mod path;
 mod report;
 mod router;
@@ -58,6 +60,9 @@ struct Arguments {
     /// Compares with another nodecap binary instead of tcpdump: what did a change bring?
     #[arg(long, value_name = "BINARY")]
     against: Option<PathBuf>,
+    /// Also says what became of the figures in FILE, which an earlier run wrote by --json
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
     /// Only these parts
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PART,…")]
     only: Vec<Part>,
@@ -79,6 +84,8 @@ enum Part {
     Lossless,
     /// How soon an interface that appears is captured on
     Joining,
+    /// A capture on 500 interfaces: time to begin, CPU and memory while nothing happens
+    Many,
 }
 
 /// How thoroughly it is measured.
@@ -224,8 +231,19 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         report.section("interfaces that appear");
         joining::measure(scale, &mut report)?;
     }
+    if wanted(Part::Many) {
+        report.section("idle on 500 interfaces");
+        many::measure(scale, &mut report)?;
+    }
     report.circumstances.push(("load at the end", load()?));
     print!("{report}");
+    if let Some(file) = &arguments.compare {
+        let before =
+            fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let before = serde_json::from_str(&before)
+            .map_err(|error| format!("{}: {error}", file.display()))?;
+        print!("\n{}", compare::table(&report.json(), &before));
+    }
     if let Some(file) = &arguments.json {
         fs::write(file, format!("{:#}\n", report.json()))
             .map_err(|error| format!("{}: {error}", file.display()))?;

@@ -225,7 +225,7 @@ fn write(f: &mut fmt::Formatter<'_>, section: &Section) -> fmt::Result {
 }
 
 /// Three digits or more, thousands set apart.
-fn figure(value: Option<f64>) -> String {
+pub(crate) fn figure(value: Option<f64>) -> String {
     let Some(value) = value else {
         return String::new();
     };
