@@ -267,7 +267,8 @@ fn many_flows_with_an_event_each_take_no_more_memory_than_was_given() {
         bench.packet(flow * 1_000, flow);
         bench.event(flow * 1_000 + 1, flow, 0);
     }
-    assert_eq!(bench.recorder.flows.capacity(), capacity);
+    // It is less by the places of flows that were removed; more would be a larger table.
+    assert!(bench.recorder.flows.capacity() <= capacity);
     assert!(bench.recorder.open.len() <= capacity);
     bench.finish();
     assert_eq!(bench.given.len(), 19_999);
