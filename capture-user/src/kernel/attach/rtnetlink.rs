@@ -86,6 +86,9 @@ pub(super) struct At {
     pub(super) handle: u32,
 }
 
+/// What the kernel says to one of several requests.
+pub(super) type Answer = Result<(), Refused>;
+
 /// A socket of the network namespace that it was opened in, wherever it is used.
 pub(super) struct Rtnetlink(Socket);
 
@@ -110,7 +113,7 @@ impl Rtnetlink {
         at: &At,
         name: &str,
         program: i32,
-    ) -> Result<(Result<(), Refused>, Result<(), Refused>), Refused> {
+    ) -> Result<(Answer, Answer), Refused> {
         let mut qdisc = tcmsg(at.index, CLSACT_HANDLE, TC_H_CLSACT, 0);
         attribute(&mut qdisc, TCA_KIND, b"clsact\0");
         let flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
