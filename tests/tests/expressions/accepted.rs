@@ -16,6 +16,9 @@ use lab::frames::{Flow, Frame, tagged};
 use crate::alone::Way;
 use crate::list::{BARE, ETHERNET, many_hosts, many_tests};
 
+/// Runs a program on a packet: its answer.
+type Run<'a> = Box<dyn FnMut(&[u8]) -> u32 + 'a>;
+
 fn packets() -> [Frame; 4] {
     let flow = Flow::new("192.0.2.1:40000", "192.0.2.200:443");
     [
@@ -59,7 +62,7 @@ fn the_verifier_takes_every_expression_in_every_form() {
         let mut ebpf = EbpfLoader::new().load(&object).unwrap();
         for ((name, program), (text, framing)) in names.iter().zip(&compiled).zip(&expressions) {
             let of_kernel = ebpf.program_mut(name).unwrap();
-            let mut run: Box<dyn FnMut(&[u8]) -> u32> = if way.section() == "classifier" {
+            let mut run: Run<'_> = if way.section() == "classifier" {
                 let it = <&mut SchedClassifier>::try_from(of_kernel).unwrap();
                 if let Err(error) = it.load() {
                     panic!("`{text}` {way:?}: {error:?}");
