@@ -9,6 +9,7 @@
 pub mod corpus;
 pub mod ip;
 pub mod transport;
+pub mod uncommon;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

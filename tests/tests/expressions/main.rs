@@ -1,8 +1,7 @@
 //! Filter expressions in the kernel: the same answer for each packet as libpcap's own interpreter.
 //!
 //! - [`corpus`]: [`list`]ed expressions by the lab's packets
-//! - [`programs`]: expressions in nodecap's own programs
-//! - [`random`]: programs and packets that nobody would write
+//! - [`grammar`]: random expressions by packets that are nearly what they ask for
 //! - [`programs`]: expressions in nodecap's own programs
 //! - [`random`]: programs and packets that nobody would write
 //! - [`accepted`]: the listed expressions by the verifier, quickly
@@ -15,6 +14,7 @@
 mod accepted;
 mod alone;
 mod corpus;
+mod grammar;
 mod list;
 mod programs;
 mod random;
