@@ -4,6 +4,7 @@
 //! and minutes too: the ratios are what to look at. docs/performance.md says more on the method.
 //!
 //! - [`kernel`]: the kernel side's program alone
+//! - [`filters`]: what matching costs, beside the kernel's own [`classic`] filter
 //! - [`path`]: what a capture adds to the packet's path, and its own CPU time
 //! - [`lossless`]: how much a capture can follow; [`many`]: one on very many interfaces
 //! - [`tracking`]: the flow tracker alone; [`explain`]: the same over a file, next to tshark;
@@ -16,8 +17,10 @@
 //! namespaces that end with this process.
 
 mod capture;
+mod classic;
 mod compare;
 mod explain;
+mod filters;
 mod generator;
 mod joining;
 mod kernel;
@@ -72,6 +75,8 @@ struct Arguments {
 enum Part {
     /// The kernel side's program alone
     Kernel,
+    /// Expressions and address lists alone
+    Filters,
     /// The flow tracker alone: time a packet, memory a flow
     Tracking,
     /// `nodecap explain` over a file, next to tshark
@@ -205,6 +210,16 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         progress("the kernel side's program alone");
         report.section("kernel side, one run by BPF_PROG_TEST_RUN");
         kernel::measure(scale, &mut report)?;
+    }
+    if wanted(Part::Filters) {
+        progress("expressions and address lists");
+        report.section_beside(
+            "an expression's code, over an empty program",
+            "classic filter",
+        );
+        filters::measure_expressions(scale, &mut report)?;
+        report.section("a program with an address list and a port, over an empty program");
+        filters::measure_lists(scale, &mut report)?;
     }
     if wanted(Part::Tracking) {
         report.section("the flow tracker alone");
