@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use lab::flows::FlowsFile;
 use lab::frames::transport::{ACK, PSH, RST, SYN, TCP, segment};
 use lab::frames::{Flow, Frame};
 use lab::nodecap::{Capture, Nodecap};
@@ -505,6 +506,50 @@ fn on_a_terminal_lines_come_of_the_flow_alone() {
     assert_eq!(lines.len(), 7, "{said}");
     assert!(lines.iter().all(|line| line.contains(".20000")), "{said}");
     assert!(said.contains("Flags [R.]"), "{said}");
+}
+
+#[test]
+fn lines_flows_and_a_command_go_with_it() {
+    let (wire, scratch) = (Wire::new(), Scratch::new());
+    let (file, flows) = (scratch.path("x.pcapng"), scratch.path("flows.jsonl"));
+    let copies = scratch.path("copies");
+    fs::create_dir(&copies).unwrap();
+    let command = format!("cp -t {}", copies.display());
+    let flows_to = flows.display().to_string();
+    let more = [
+        "-n",
+        "--on",
+        "reset",
+        "--print",
+        "--min-free",
+        "1",
+        "--flows",
+    ];
+    let capture = record(
+        &wire,
+        &file,
+        &[&more[..], &[&flows_to, "--exec", &command]].concat(),
+    );
+    let kept = [conversation(0, 2), vec![reset(0, 2)]].concat();
+    let sent = interleaved(&[kept.clone(), conversation(1, 5)]);
+    wire.send(&sent);
+    capture.wait_until_received(sent.len() as u64);
+    let finished = capture.stop();
+    let read = assert_accounted(&finished, std::slice::from_ref(&file), sent.len() as u64);
+    assert_eq!(
+        data(&read[0].packets),
+        kept.iter().map(|frame| &frame[..]).collect::<Vec<_>>()
+    );
+    let said = finished.stdout_text();
+    let lines = said.lines().filter(|line| line.contains(" IP "));
+    assert_eq!(lines.count(), kept.len(), "{said}");
+    // Flows are told of whether they are written or not.
+    let told = FlowsFile::read(&flows);
+    assert_eq!((told.flows.len(), told.resets.len()), (2, 1));
+    assert_eq!(
+        fs::read(copies.join("x.pcapng")).unwrap(),
+        fs::read(&file).unwrap()
+    );
 }
 
 /// Runs a capture on the node around what `happen` does. Which flows were written, by their clients'
