@@ -212,7 +212,7 @@ fn networks(count: u32, v6: bool) -> Vec<IpNet> {
     // Steps of an odd number go through all residues.
     let spread = |n: u32| n.wrapping_mul(2_654_435_761);
     (0..count)
-        .map(|n| {
+        .flat_map(|n| {
             let bits = spread(n);
             // One in four is a host, the others are networks of /16 to /28.
             let len = if n % 4 == 0 { 32 } else { 16 + (n % 13) as u8 };
@@ -230,7 +230,6 @@ fn networks(count: u32, v6: bool) -> Vec<IpNet> {
                 IpNet::new(address.into(), len)
             }
         })
-        .flatten()
         .map(|net| net.trunc())
         .collect()
 }
