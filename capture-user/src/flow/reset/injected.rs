@@ -7,7 +7,7 @@
 
 use super::cause::Finding;
 use super::packets::may_be_an_answer;
-use super::shape::{Signs, is_active, sent};
+use super::shape::{Signs, is_active, is_bare, sent};
 use super::{Case, Cause, Confidence, Phase, reject};
 
 pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
@@ -21,7 +21,10 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
         return proved.then(|| goes_on(case).and(signs.clauses()));
     }
     let lively = matches!(case.phase, Phase::Established | Phase::Closing);
-    (lively && signs.count() >= 2)
+    // Another TTL and an early answer say the same, that it came from nearer. A translating hop that
+    // has forgotten the connection answers like that, in its sender's name and honestly.
+    let nearer = signs.ttl.is_some() && signs.early.is_some() && is_bare(&case.reset);
+    (lively && signs.count() - usize::from(nearer) >= 2)
         .then(|| Finding::new(Cause::Injected, Confidence::Heuristic, []).and(signs.clauses()))
 }
 

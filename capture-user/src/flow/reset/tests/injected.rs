@@ -52,6 +52,23 @@ fn two_signs_on_a_lively_connection_make_it_likely() {
 }
 
 #[test]
+fn an_answer_from_nearer_may_be_that_of_a_hop_that_has_forgotten_the_connection() {
+    let nearer = from_outside().with(|s| {
+        s.round_trip = Some(80 * MS);
+        s.reset.ttl = 61;
+        s.sender.ttl = Some(57);
+    });
+    nearer.clone().is_unknown();
+    // Its stack sets the don't-fragment flag.
+    nearer
+        .with(|s| {
+            s.reset.dont_fragment = false;
+            s.sender.dont_fragment = Some(true);
+        })
+        .is(Cause::Injected, Confidence::Heuristic);
+}
+
+#[test]
 fn one_sign_alone_proves_nothing() {
     from_outside()
         .with(|s| {
