@@ -89,7 +89,8 @@ impl Witnessed {
 pub fn assert_judged(scenario: &Scenario) {
     let witnessed = Witnessed::by(&["-i", "any"], scenario);
     assert_says(&witnessed, scenario);
-    assert_agrees(scenario.name, &witnessed);
+    let causes: Vec<_> = scenario.resets.iter().map(|reset| reset.cause).collect();
+    assert_agrees(scenario.name, &witnessed, &causes);
 }
 
 /// Compares the verdicts with the label.
@@ -259,5 +260,5 @@ pub fn assert_followed(translation: &Translation) {
         }
     }
     assert!(said.resets.is_empty(), "{name}: {:#?}", said.resets);
-    assert_agrees(name, &witnessed);
+    assert_agrees(name, &witnessed, &[]);
 }
