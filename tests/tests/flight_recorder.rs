@@ -19,7 +19,7 @@ use lab::scratch::Scratch;
 use lab::segment::Segment;
 use lab::sockets::{Connection, connect, listen};
 use lab::topology::{Node, Wire};
-use lab::wait::{wait_for, wait_until};
+use lab::wait::wait_until;
 use lab::{Signal, tools};
 
 /// The client's and the server's side of connection `number`.
@@ -92,6 +92,19 @@ fn number(said: &str, words: &str) -> u64 {
     let line = said.lines().rev().find(|line| line.ends_with(words));
     let number = line.and_then(|line| line.split(' ').next()?.parse().ok());
     number.unwrap_or_else(|| panic!("no `… {words}` in:\n{said}"))
+}
+
+/// How many packets the recorder has forgotten, asked for by USR1. It is the last of the count
+/// lines, so it may come a little after the others.
+#[track_caller]
+fn forgotten_so_far(capture: &Capture) -> u64 {
+    const WORDS: &str = "forgotten by recorder";
+    let before = capture.process().stderr().len();
+    capture.signal(Signal::SIGUSR1);
+    capture.process().wait_for_stderr(WORDS, |text| {
+        let said = &text[before..];
+        said.contains(WORDS).then(|| number(said, WORDS))
+    })
 }
 
 /// The numbers of an interface's line in the ledger: received, captured, dropped, forgotten, past
@@ -416,12 +429,7 @@ fn by_time_packets_are_written_once_nothing_older_can_follow() {
     capture.wait_until_captured(mine.len() as u64);
     // And what nobody asks for is forgotten in its time.
     wire.send(&conversation(1, 3));
-    wait_for("the rest forgotten", || {
-        let before = capture.process().stderr().len();
-        capture.counts();
-        let said = capture.process().stderr();
-        (number(&said[before..], "forgotten by recorder") == 8).then_some(())
-    });
+    wait_until("the rest forgotten", || forgotten_so_far(&capture) == 8);
     let finished = capture.stop();
     let read = assert_accounted(&finished, &[file], (mine.len() + 8) as u64);
     assert_eq!(data(&read[0].packets), mine);
