@@ -10,6 +10,7 @@ use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 
 use crate::offsets::{DEV_NET, NET_INUM, SKB_DEV, SKB_HEAD, SKB_NETWORK_HEADER, SKB_TAIL};
 use crate::packet::{Bytes, Plain};
+use crate::parse;
 
 /// Reads `T` at an address.
 #[inline(always)]
@@ -86,8 +87,8 @@ impl KernelPacket {
     #[inline(always)]
     pub fn ethertype(&self) -> Option<u16> {
         match self.read::<u8>(0)? >> 4 {
-            4 => Some(crate::parse::ETHERTYPE_IPV4),
-            6 => Some(crate::parse::ETHERTYPE_IPV6),
+            4 => Some(parse::ETHERTYPE_IPV4),
+            6 => Some(parse::ETHERTYPE_IPV6),
             _ => None,
         }
     }
@@ -102,4 +103,23 @@ impl Bytes for KernelPacket {
         }
         read(start)
     }
+
+    #[inline(always)]
+    fn step_over(&self, at: u64) -> u64 {
+        nodecap_behind_kernel(self.network, self.end, at)
+    }
+}
+
+/// [`parse::step_over`], verified by itself: of the packet whose network header is at one address
+/// and whose linear part ends at the other.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn nodecap_behind_kernel(network: u64, end: u64, extension: u64) -> u64 {
+    let packet = KernelPacket {
+        address: 0,
+        head: 0,
+        network,
+        end,
+    };
+    parse::step_over(&packet, extension)
 }

@@ -77,20 +77,18 @@ pub extern "C" fn nodecap_headers(context: *mut __sk_buff, bare: u32) -> u64 {
         return 0;
     }
     let skb = Skb::new(context);
-    let network = if bare == 0 {
-        parse::network::<false>(&skb)
-    } else {
-        parse::network::<true>(&skb)
-    };
     // Of a tunnel's packet the one within, where the options are about that.
     let within = if INNER.load() != 0 {
         inner::unpack(nodecap_inner(context, bare))
     } else {
         None
     };
-    let Some(network) = within.or(network) else {
-        return 0;
+    let network = match within {
+        Some(network) => Some(network),
+        None if bare == 0 => parse::network::<false>(&skb),
+        None => parse::network::<true>(&skb),
     };
+    let Some(network) = network else { return 0 };
     match Headers::find(&skb, network.ethertype, network.offset) {
         Some(headers) => headers.pack(),
         None => 0,

@@ -15,6 +15,9 @@ pub trait Bytes {
     /// Reads `T` at `offset` bytes from the packet's start, or nothing if the packet ends before.
     fn read<T: Plain>(&self, offset: u32) -> Option<T>;
 
+    /// [`crate::parse::step_over`], verified by itself.
+    fn step_over(&self, at: u64) -> u64;
+
     /// Reads a number in network byte order.
     #[inline(always)]
     fn read_u16(&self, offset: u32) -> Option<u16> {
@@ -86,6 +89,9 @@ pub trait Packet: Bytes {
     /// Where the packet within a tunnel's is, see [`crate::inner`].
     fn inner<const BARE: bool>(&self) -> u64;
 
+    /// What is behind an IPv6 extension header, see [`crate::parse::step_over`].
+    fn behind(&self, extension: u64) -> u64;
+
     /// Copies the packet's first `len` bytes to `to`.
     ///
     /// # Safety
@@ -152,6 +158,11 @@ impl<P: Packet> Bytes for P {
         }
         // SAFETY: the helper succeeded, so it wrote all bytes; any bytes make a T.
         Some(unsafe { value.assume_init() })
+    }
+
+    #[inline(always)]
+    fn step_over(&self, at: u64) -> u64 {
+        self.behind(at)
     }
 
     words! {

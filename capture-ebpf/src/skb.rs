@@ -5,6 +5,7 @@ use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
 
 use crate::inner;
 use crate::packet::Packet;
+use crate::parse;
 
 /// The packet under a TC hook.
 #[derive(Clone, Copy)]
@@ -98,6 +99,18 @@ impl Packet for Skb {
     fn inner<const BARE: bool>(&self) -> u64 {
         nodecap_inner(self.0, u32::from(BARE))
     }
+
+    #[inline(always)]
+    fn behind(&self, extension: u64) -> u64 {
+        nodecap_behind(self.0, extension)
+    }
+}
+
+/// [`parse::step_over`], verified by itself.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn nodecap_behind(context: *mut __sk_buff, extension: u64) -> u64 {
+    parse::step_over(&Skb::new(context), extension)
 }
 
 /// [`inner::find`], verified by itself.

@@ -20,6 +20,7 @@ use crate::filter;
 use crate::globals::LAYOUT_V1;
 use crate::inner;
 use crate::packet::Packet;
+use crate::parse;
 use crate::record;
 
 /// The packet under an XDP hook; in several buffers if `FRAGS`.
@@ -117,6 +118,29 @@ impl<const FRAGS: bool> Packet for Frame<FRAGS> {
             nodecap_inner_xdp(self.0)
         }
     }
+
+    #[inline(always)]
+    fn behind(&self, extension: u64) -> u64 {
+        if FRAGS {
+            nodecap_behind_xdp_frags(self.0, extension)
+        } else {
+            nodecap_behind_xdp(self.0, extension)
+        }
+    }
+}
+
+/// [`parse::step_over`], verified by itself.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn nodecap_behind_xdp(context: *mut xdp_md, extension: u64) -> u64 {
+    parse::step_over(&Frame::<false>(context), extension)
+}
+
+/// The same where a packet may have several buffers.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn nodecap_behind_xdp_frags(context: *mut xdp_md, extension: u64) -> u64 {
+    parse::step_over(&Frame::<true>(context), extension)
 }
 
 /// [`inner::find`], verified by itself.
