@@ -7,10 +7,15 @@
 
 use std::io;
 
-use netlink_packet_core::{NetlinkBuffer, NlaBuffer, NlasIterator};
+use netlink_packet_core::{NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NlaBuffer, NlasIterator};
 use netlink_sys::{AsyncSocket, SocketAddr, TokioSocket};
 
 const HEADER_LEN: usize = 16;
+/// `NLM_F_DUMP_INTR` (include/uapi/linux/netlink.h): what is dumped changed during the dump.
+const NLM_F_DUMP_INTR: u16 = 0x10;
+/// How often a dump that something interfered with is begun again. Where it changes all the time,
+/// the last answer is as good as the next one would be.
+pub(crate) const DUMP_ATTEMPTS: u32 = 8;
 
 /// One netlink message, borrowed from the datagram that it came in.
 pub(crate) struct Message<'a> {
@@ -76,6 +81,37 @@ pub(crate) fn errno(payload: &[u8]) -> i32 {
     u32_at(payload, 0).map_or(0, |code| code.cast_signed().saturating_neg())
 }
 
+/// The kernel's answer to one request, which may take several datagrams.
+#[derive(Default)]
+pub(crate) struct Answer {
+    disturbed: bool,
+}
+
+impl Answer {
+    /// Reads a datagram of it, and hands the type and the payload of each message to `each`. At the
+    /// answer's end: whether it is of one piece, since nothing changed meanwhile; or the kernel's
+    /// refusal.
+    pub(crate) fn read(
+        &mut self,
+        datagram: &[u8],
+        mut each: impl FnMut(u16, &[u8]),
+    ) -> Option<io::Result<bool>> {
+        for message in messages(datagram) {
+            self.disturbed |= message.flags & NLM_F_DUMP_INTR != 0;
+            match message.kind {
+                NLMSG_DONE | NLMSG_ERROR => {
+                    return Some(match errno(message.payload) {
+                        0 => Ok(!self.disturbed),
+                        errno => Err(io::Error::from_raw_os_error(errno)),
+                    });
+                }
+                kind => each(kind, message.payload),
+            }
+        }
+        None
+    }
+}
+
 /// A message to the kernel.
 pub(crate) fn request(kind: u16, flags: u16, payload: &[u8]) -> Vec<u8> {
     let mut message = vec![0; HEADER_LEN + payload.len()];
@@ -118,6 +154,41 @@ pub(crate) mod tests {
         assert_eq!(errno(&0_i32.to_ne_bytes()), 0);
         assert_eq!(errno(&i32::MIN.to_ne_bytes()), i32::MAX);
         assert_eq!(errno(b""), 0);
+    }
+
+    /// What an answer of these messages (type, flags, payload) comes to, and how many were handed
+    /// on.
+    fn answered(datagrams: &[&[(u16, u16, &[u8])]]) -> (Option<Result<bool, Option<i32>>>, usize) {
+        let (mut answer, mut heard) = (Answer::default(), 0);
+        for messages in datagrams {
+            let messages = messages.iter();
+            let datagram: Vec<u8> = messages
+                .flat_map(|(kind, flags, payload)| request(*kind, *flags, payload))
+                .collect();
+            if let Some(end) = answer.read(&datagram, |_, _| heard += 1) {
+                return (Some(end.map_err(|error| error.raw_os_error())), heard);
+            }
+        }
+        (None, heard)
+    }
+
+    #[test]
+    fn an_answer_ends_once_and_tells_whether_something_interfered() {
+        let (part, done) = (
+            &[(16, 0, &b"1234"[..])][..],
+            (NLMSG_DONE, 0, &[0_u8; 4][..]),
+        );
+        assert_eq!(answered(&[part, part]), (None, 2));
+        assert_eq!(answered(&[part, &[done]]), (Some(Ok(true)), 1));
+        let disturbed = (16, NLM_F_DUMP_INTR, &b"1234"[..]);
+        assert_eq!(
+            answered(&[&[disturbed], part, &[done]]),
+            (Some(Ok(false)), 2)
+        );
+        let refusal = (NLMSG_ERROR, 0, &(-libc::EPERM).to_ne_bytes()[..]);
+        let after = (16, 0, &b"1234"[..]);
+        let refused = Some(Err(Some(libc::EPERM)));
+        assert_eq!(answered(&[&[refusal, after]]), (refused, 0));
     }
 
     proptest! {

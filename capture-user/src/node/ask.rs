@@ -2,15 +2,10 @@
 
 use std::io;
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
 use netlink_sys::{Socket, SocketAddr};
 
-use crate::netlink::{self, errno, messages};
-
-/// `NLM_F_DUMP_INTR` (include/uapi/linux/netlink.h): what is dumped changed during the dump.
-const NLM_F_DUMP_INTR: u16 = 0x10;
-/// How often a dump that something interfered with is begun again.
-const ATTEMPTS: u32 = 8;
+use crate::netlink::{self, Answer, DUMP_ATTEMPTS};
 
 /// A socket to the kernel.
 pub(super) struct Asker {
@@ -34,7 +29,7 @@ impl Asker {
         read: impl Fn(&[u8]) -> Option<T>,
     ) -> io::Result<Vec<T>> {
         let mut all = Vec::new();
-        for _ in 0..ATTEMPTS {
+        for _ in 0..DUMP_ATTEMPTS {
             all.clear();
             self.send(kind, NLM_F_REQUEST | NLM_F_DUMP, payload)?;
             let undisturbed = self.receive(|payload| all.extend(read(payload)))?;
@@ -42,7 +37,6 @@ impl Asker {
                 break;
             }
         }
-        // Changing all the time: the last answer is as good as the next one would be.
         Ok(all)
     }
 
@@ -71,7 +65,7 @@ impl Asker {
 
     /// Hears the answer to its end. Whether nothing interfered.
     fn receive(&self, mut each: impl FnMut(&[u8])) -> io::Result<bool> {
-        let mut undisturbed = true;
+        let mut answer = Answer::default();
         loop {
             let (datagram, sender) = match self.socket.recv_from_full() {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -80,17 +74,8 @@ impl Asker {
             if sender.port_number() != 0 {
                 continue; // not from the kernel
             }
-            for message in messages(&datagram) {
-                undisturbed &= message.flags & NLM_F_DUMP_INTR == 0;
-                match message.kind {
-                    NLMSG_DONE | NLMSG_ERROR => {
-                        return match errno(message.payload) {
-                            0 => Ok(undisturbed),
-                            errno => Err(io::Error::from_raw_os_error(errno)),
-                        };
-                    }
-                    _ => each(message.payload),
-                }
+            if let Some(end) = answer.read(&datagram, |_, payload| each(payload)) {
+                return end;
             }
         }
     }

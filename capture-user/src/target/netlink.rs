@@ -2,17 +2,12 @@
 
 use std::io;
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR};
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST};
 use netlink_sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket, protocols::NETLINK_ROUTE};
 
 pub(super) use crate::netlink::{attributes, is_overrun, messages, u16_at, u32_at};
 
-use crate::netlink::{self, errno};
-
-/// `NLM_F_DUMP_INTR` (include/uapi/linux/netlink.h): what is dumped changed during the dump.
-const NLM_F_DUMP_INTR: u16 = 0x10;
-/// How often a dump that something interfered with is begun again.
-const ATTEMPTS: u32 = 8;
+use crate::netlink::{self, Answer, DUMP_ATTEMPTS};
 
 /// A socket that hears the multicast groups in the mask (`RTMGRP_*`), 0 for none, of the network
 /// namespace that the thread is in.
@@ -33,7 +28,7 @@ pub(super) async fn dump(
     strictly: bool,
     mut each: impl FnMut(Option<(u16, &[u8])>),
 ) -> io::Result<()> {
-    for attempt in 1..=ATTEMPTS {
+    for attempt in 1..=DUMP_ATTEMPTS {
         each(None);
         let undisturbed = dump_once(request, payload, strictly, |kind, payload| {
             each(Some((kind, payload)));
@@ -44,7 +39,6 @@ pub(super) async fn dump(
         }
         tracing::debug!(attempt, request, "what was dumped changed meanwhile");
     }
-    // Changing all the time: the last answer is as good as the next one would be.
     Ok(())
 }
 
@@ -64,23 +58,14 @@ async fn dump_once(
             &SocketAddr::new(0, 0),
         )
         .await?;
-    let mut undisturbed = true;
+    let mut answer = Answer::default();
     loop {
         let (datagram, sender) = socket.recv_from_full().await?;
         if sender.port_number() != 0 {
             continue; // not from the kernel
         }
-        for message in messages(&datagram) {
-            undisturbed &= message.flags & NLM_F_DUMP_INTR == 0;
-            match message.kind {
-                NLMSG_DONE | NLMSG_ERROR => {
-                    return match errno(message.payload) {
-                        0 => Ok(undisturbed),
-                        errno => Err(io::Error::from_raw_os_error(errno)),
-                    };
-                }
-                kind => each(kind, message.payload),
-            }
+        if let Some(end) = answer.read(&datagram, &mut each) {
+            return end;
         }
     }
 }
