@@ -13,8 +13,8 @@ use crate::netlink::attributes;
 const NFNL_SUBSYS_CTNETLINK: u16 = 1;
 const IPCTNL_MSG_CT_GET_STATS_CPU: u16 = 4;
 const NFGENMSG_LEN: usize = 4;
-/// `CTA_STATS_*` that count something on a kernel of today.
-const COUNTERS: usize = 10;
+/// The numbers of `enum ctattr_stats_cpu` that [`Statistics`] has room for.
+const ATTRIBUTES: usize = 16;
 const SYSCTLS: &str = "/proc/sys/net/netfilter";
 
 /// What is counted since the namespace was made, over all processors. The kernel counts in 32 bits
@@ -72,96 +72,43 @@ pub fn read() -> Result<Conntrack, Unavailable> {
         ));
     };
     let kind = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET_STATS_CPU;
-    let by_cpu = Asker::open(NETLINK_NETFILTER)?.dump(kind, &[0; NFGENMSG_LEN], statistics)?;
+    let by_cpu = Asker::open(NETLINK_NETFILTER)?.dump(kind, &[0; NFGENMSG_LEN], counters)?;
     Ok(Conntrack {
         count: Some(count),
         max: number("nf_conntrack_max"),
-        statistics: by_cpu.iter().fold(Statistics::default(), sum),
+        statistics: sum(&by_cpu),
     })
 }
 
-fn statistics(message: &[u8]) -> Option<Statistics> {
-    let mut numbers = [0_u64; 16];
+/// What one processor counted, by the attributes' numbers.
+fn counters(message: &[u8]) -> Option<[u64; ATTRIBUTES]> {
+    let mut numbers = [0; ATTRIBUTES];
     for attribute in attributes(message.get(NFGENMSG_LEN..)?) {
         if let Some(number) = numbers.get_mut(usize::from(attribute.kind())) {
             *number = be32(attribute.value())?.into();
         }
     }
-    // By `enum ctattr_stats_cpu`.
-    let [
-        _,
-        _,
-        found,
-        _,
-        invalid,
-        _,
-        _,
-        _,
-        insert,
-        insert_failed,
-        drop,
-        early_drop,
-        error,
-        search_restart,
-        clash_resolve,
-        chain_toolong,
-    ] = numbers;
-    Some(Statistics {
-        found,
-        invalid,
-        insert_failed,
-        drop,
-        early_drop,
-        error,
-        search_restart,
-        clash_resolve,
-        chain_toolong,
-        insert,
-    })
+    Some(numbers)
 }
 
-fn sum(sum: Statistics, more: &Statistics) -> Statistics {
-    let numbers = |of: &Statistics| -> [u64; COUNTERS] {
-        [
-            of.found,
-            of.invalid,
-            of.insert_failed,
-            of.drop,
-            of.early_drop,
-            of.error,
-            of.search_restart,
-            of.clash_resolve,
-            of.chain_toolong,
-            of.insert,
-        ]
+/// The sum over all processors.
+fn sum(by_cpu: &[[u64; ATTRIBUTES]]) -> Statistics {
+    let of = |attribute: usize| {
+        let counts = by_cpu.iter().map(|counters| counters[attribute]);
+        counts.fold(0, u64::saturating_add)
     };
-    let mut added = numbers(&sum);
-    for (number, more) in added.iter_mut().zip(numbers(more)) {
-        *number = number.saturating_add(more);
-    }
-    let [
-        found,
-        invalid,
-        insert_failed,
-        drop,
-        early_drop,
-        error,
-        search_restart,
-        clash_resolve,
-        chain_toolong,
-        insert,
-    ] = added;
+    // By `enum ctattr_stats_cpu`.
     Statistics {
-        found,
-        invalid,
-        insert_failed,
-        drop,
-        early_drop,
-        error,
-        search_restart,
-        clash_resolve,
-        chain_toolong,
-        insert,
+        found: of(2),
+        invalid: of(4),
+        insert: of(8),
+        insert_failed: of(9),
+        drop: of(10),
+        early_drop: of(11),
+        error: of(12),
+        search_restart: of(13),
+        clash_resolve: of(14),
+        chain_toolong: of(15),
     }
 }
 
@@ -179,9 +126,9 @@ mod tests {
                 let number = base + u32::from(kind);
                 message.extend(attribute(kind, &number.to_be_bytes()));
             }
-            statistics(&message).expect("statistics")
+            counters(&message).expect("counters")
         };
-        let added = sum(of_one(100), &of_one(1_000));
+        let added = sum(&[of_one(100), of_one(1_000)]);
         assert_eq!((added.found, added.drop), (1_104, 1_120));
         assert_eq!((added.insert_failed, added.early_drop), (1_118, 1_122));
         assert_eq!(added.chain_toolong, 1_130);
@@ -190,7 +137,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes: Vec<u8>) {
-            let _ = statistics(&bytes);
+            let _ = counters(&bytes);
         }
     }
 }
