@@ -215,7 +215,7 @@ fn address(message: &[u8]) -> Option<Address> {
     Some(Address {
         index,
         address,
-        scope: super::routes::scope(message[3]),
+        scope: super::routing::scope(message[3]),
         flags: flags(bits, &ADDRESS_FLAGS),
     })
 }

@@ -5,7 +5,7 @@
 //!
 //! - [`links`]: interfaces with their counters, VXLANs with their VNI; addresses
 //! - [`neighbours`]: who answers at which MAC address, and behind which port a bridge learned it
-//! - [`routes`]: routes, and the rules by which a table is chosen
+//! - [`routing`]: routes, and the rules by which a table is chosen
 //! - [`conntrack`], [`nftables`], [`ipvs`]: connection tracking, the firewall and the load balancer
 //! - [`sysctls`]: kernel parameters
 //! - `ask`: questions over netlink
@@ -18,7 +18,7 @@ pub mod ipvs;
 pub mod links;
 pub mod neighbours;
 pub mod nftables;
-pub mod routes;
+pub mod routing;
 pub mod sysctls;
 
 use std::io;

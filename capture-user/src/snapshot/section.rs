@@ -9,8 +9,9 @@ use serde_json::json;
 use super::Section;
 use crate::node::links::Facts;
 use crate::node::neighbours::link_layer;
-use crate::node::routes::Route;
-use crate::node::{Unavailable, conntrack, ipvs, links, neighbours, nftables, routes, sysctls};
+use crate::node::routing::routes::{self, Route};
+use crate::node::routing::rules;
+use crate::node::{Unavailable, conntrack, ipvs, links, neighbours, nftables, sysctls};
 
 /// Reads all of them, in the network namespace that the thread is in.
 pub(super) fn all() -> BTreeMap<&'static str, Section> {
@@ -42,8 +43,8 @@ pub(super) fn all() -> BTreeMap<&'static str, Section> {
         ),
         (
             "rules",
-            of(routes::rules(), |section, rule| {
-                let routes::Rule {
+            of(rules::rules(), |section, rule| {
+                let rules::Rule {
                     family,
                     priority,
                     selector,

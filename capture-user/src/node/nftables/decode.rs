@@ -1,22 +1,11 @@
-//! The firewall: chains, rules and counters of nf_tables, which iptables' rules of today are too
-//! (iptables-nft). Those of the old kind (iptables-legacy) can be read by no netlink.
+//! What nf_tables answers, taken apart attribute by attribute.
 
-use std::fs;
-use std::path::Path;
-
-use netlink_sys::protocols::NETLINK_NETFILTER;
-use serde::Serialize;
-
-use super::Unavailable;
-use super::ask::{Asker, be32, be64, text};
+use super::{Chain, Count, Counter, Rule};
 use crate::netlink::attributes;
+use crate::node::ask::{be32, be64, text};
 
 // include/uapi/linux/netfilter: nfnetlink.h, nf_tables.h.
-const NFNL_SUBSYS_NFTABLES: u16 = 10;
-const NFT_MSG_GETCHAIN: u16 = 4;
-const NFT_MSG_GETRULE: u16 = 7;
-const NFT_MSG_GETOBJ: u16 = 19;
-const NFGENMSG_LEN: usize = 4;
+pub(super) const NFGENMSG_LEN: usize = 4;
 const NFTA_CHAIN_TABLE: u16 = 1;
 const NFTA_CHAIN_NAME: u16 = 3;
 const NFTA_CHAIN_HOOK: u16 = 4;
@@ -47,147 +36,6 @@ const NFTA_OBJ_NAME: u16 = 2;
 const NFTA_OBJ_TYPE: u16 = 3;
 const NFTA_OBJ_DATA: u16 = 4;
 const NFT_OBJECT_COUNTER: u32 = 1;
-
-/// What was counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Count {
-    /// Packets.
-    pub packets: u64,
-    /// Their bytes.
-    pub bytes: u64,
-}
-
-/// A chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Chain {
-    /// `ip`, `ip6`, `inet`, `arp`, `bridge`, `netdev`.
-    pub family: &'static str,
-    /// Its table.
-    pub table: String,
-    /// Its name.
-    pub chain: String,
-    /// Where packets come into it by themselves: the hook and the priority there.
-    pub hook: Option<String>,
-    /// Its type: `filter`, `nat`, `route`.
-    #[serde(rename = "type")]
-    pub kind: Option<String>,
-    /// What becomes of a packet at its end.
-    pub policy: Option<&'static str>,
-    /// How many came to its end, where that is counted.
-    #[serde(flatten)]
-    pub count: Option<Count>,
-}
-
-/// A rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Rule {
-    /// As [`Chain::family`].
-    pub family: &'static str,
-    /// Its table.
-    pub table: String,
-    /// Its chain.
-    pub chain: String,
-    /// Its number in the table (`nft -a list ruleset`).
-    pub handle: u64,
-    /// What it is made of, in order: nf_tables' names of expressions, `xt:NAME` for iptables'
-    /// matches and targets, verdicts as `accept`, `drop`, `jump CHAIN`.
-    pub expressions: Vec<String>,
-    /// Its comment.
-    pub comment: Option<String>,
-    /// What it counted: the sum, where it counts at several places.
-    #[serde(flatten)]
-    pub count: Option<Count>,
-}
-
-/// A counter with a name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Counter {
-    /// As [`Chain::family`].
-    pub family: &'static str,
-    /// Its table.
-    pub table: String,
-    /// Its name.
-    pub name: String,
-    /// What it counted.
-    #[serde(flatten)]
-    pub count: Count,
-}
-
-/// All of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ruleset {
-    /// The chains.
-    pub chains: Vec<Chain>,
-    /// The rules, by table and chain, in the order in which packets meet them.
-    pub rules: Vec<Rule>,
-    /// The counters with names.
-    pub counters: Vec<Counter>,
-}
-
-/// Reads what nf_tables has.
-///
-/// # Errors
-///
-/// Where it isn't loaded, or without `CAP_NET_ADMIN`.
-pub fn read() -> Result<Ruleset, Unavailable> {
-    if !is_there() {
-        return Err(Unavailable(
-            "nf_tables isn't loaded in this kernel".to_owned(),
-        ));
-    }
-    let asker = Asker::open(NETLINK_NETFILTER)?;
-    let kind = |message| NFNL_SUBSYS_NFTABLES << 8 | message;
-    // Of any family.
-    let request = [0; NFGENMSG_LEN];
-    let result = (|| {
-        Ok(Ruleset {
-            chains: asker.dump(kind(NFT_MSG_GETCHAIN), &request, chain)?,
-            rules: asker.dump(kind(NFT_MSG_GETRULE), &request, rule)?,
-            counters: asker.dump(kind(NFT_MSG_GETOBJ), &request, counter)?,
-        })
-    })();
-    result.map_err(|error: std::io::Error| match error.raw_os_error() {
-        Some(libc::EINVAL | libc::EOPNOTSUPP) => {
-            Unavailable("this kernel has no nf_tables".to_owned())
-        }
-        _ => error.into(),
-    })
-}
-
-/// The tables of iptables-legacy that there are: `filter`, `nat`… Their counters can't be read.
-#[must_use]
-pub fn legacy_tables() -> Vec<String> {
-    ["ip_tables_names", "ip6_tables_names"]
-        .iter()
-        .filter_map(|file| {
-            let names = fs::read_to_string(format!("/proc/thread-self/net/{file}")).ok()?;
-            let family = file.trim_end_matches("_tables_names");
-            Some(
-                names
-                    .lines()
-                    .map(|name| format!("{family} {name}"))
-                    .collect::<Vec<_>>(),
-            )
-        })
-        .flatten()
-        .collect()
-}
-
-/// Whether it is there, as far as that can be known without loading it: asking the kernel for
-/// rules does. Where it can't be known, or there are no modules to load, asking does no harm.
-fn is_there() -> bool {
-    if Path::new("/sys/module/nf_tables").exists() || !Path::new("/proc/modules").exists() {
-        return true;
-    }
-    let release = rustix::system::uname()
-        .release()
-        .to_string_lossy()
-        .into_owned();
-    match fs::read_to_string(format!("/lib/modules/{release}/modules.builtin")) {
-        Ok(builtin) => builtin.contains("/nf_tables.ko"),
-        Err(_) => true,
-    }
-}
 
 /// `NFPROTO_*`, in the words of nft.
 fn family(message: &[u8]) -> Option<&'static str> {
@@ -222,7 +70,7 @@ fn hook_name(family: &str, number: u32) -> String {
         .map_or_else(|| number.to_string(), |name| (*name).to_owned())
 }
 
-fn chain(message: &[u8]) -> Option<Chain> {
+pub(super) fn chain(message: &[u8]) -> Option<Chain> {
     let mut chain = Chain {
         family: family(message)?,
         table: String::new(),
@@ -281,7 +129,7 @@ fn count(nested: &[u8]) -> Count {
     count
 }
 
-fn rule(message: &[u8]) -> Option<Rule> {
+pub(super) fn rule(message: &[u8]) -> Option<Rule> {
     let mut rule = Rule {
         family: family(message)?,
         table: String::new(),
@@ -370,7 +218,7 @@ fn comment(mut bytes: &[u8]) -> Option<String> {
     None
 }
 
-fn counter(message: &[u8]) -> Option<Counter> {
+pub(super) fn counter(message: &[u8]) -> Option<Counter> {
     let mut counter = Counter {
         family: family(message)?,
         table: String::new(),
