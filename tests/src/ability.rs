@@ -15,6 +15,7 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
+use crate::namespace::Namespace;
 use crate::{nodecap, tool};
 
 /// Whether this is a guest of `cargo xtask vm`: emulated, slow, and with few tools.
@@ -61,8 +62,9 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// Why this ability is missing here, or nothing if it is there: one of the doctor's, or `ipvs`,
-/// `program NAME`, `kernel A.B` for what only the version tells, `guest` for a machine of `cargo
-/// xtask vm`, whose kernel's history is known.
+/// `iptables-legacy`, `link KIND` for interfaces that sit on another one, `program NAME`, `kernel
+/// A.B` for what only the version tells, `guest` for a machine of `cargo xtask vm`, whose kernel's
+/// history is known.
 ///
 /// # Panics
 ///
@@ -76,8 +78,14 @@ pub fn missing(ability: &str) -> Option<String> {
     if let Some(oldest) = ability.strip_prefix("kernel ") {
         return older_than(oldest);
     }
+    if let Some(kind) = ability.strip_prefix("link ") {
+        return link_missing(kind);
+    }
     if ability == "ipvs" {
         return ipvs_missing();
+    }
+    if ability == "iptables-legacy" {
+        return iptables_legacy_missing();
     }
     if ability == "guest" {
         return (!is_guest()).then(|| "this is no guest of `cargo xtask vm`".to_owned());
@@ -120,6 +128,40 @@ fn ipvs_missing() -> Option<String> {
         .then(|| "this kernel has no IPVS".to_owned())
 }
 
+/// A kind of interface that sits on another one, as `ip link add … type KIND` knows it.
+#[track_caller]
+fn link_missing(kind: &str) -> Option<String> {
+    let namespace = Namespace::silent();
+    namespace.ip("link add below type veth peer name beyond");
+    let mut command = namespace.command("ip");
+    command.args([
+        "link", "add", "link", "below", "name", "above", "type", kind,
+    ]);
+    refusal(&mut command)
+}
+
+/// The firewall of old: its program, and its tables in the kernel.
+#[track_caller]
+fn iptables_legacy_missing() -> Option<String> {
+    if !tool::is_here("iptables-legacy") {
+        return Some("the program isn't installed here".to_owned());
+    }
+    refusal(Namespace::silent().command("iptables-legacy").arg("-nL"))
+}
+
+/// The last of what a program says when it fails.
+#[track_caller]
+fn refusal(command: &mut Command) -> Option<String> {
+    match command.output() {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            Some(said.lines().last().unwrap_or("it fails").to_owned())
+        }
+        Err(error) => Some(error.to_string()),
+    }
+}
+
 /// Whether all of these are there; says which one isn't. Use [`need!`](crate::need).
 #[doc(hidden)]
 #[must_use]
@@ -147,7 +189,7 @@ pub fn all_there(abilities: &[&str]) -> bool {
 }
 
 /// Ends the test here, saying so, unless this kernel and machine have all these abilities: names
-/// of `nodecap doctor`'s table, `ipvs`, `program NAME`, `kernel A.B`, `guest`.
+/// of `nodecap doctor`'s table, or what [`missing`](crate::ability::missing) knows besides.
 #[macro_export]
 macro_rules! need {
     ($($ability:literal),+ $(,)?) => {

@@ -19,6 +19,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("ethtool", "ethtool"),
     ("gzip", "gzip"),
     ("ip", "iproute2"),
+    ("ip6tables-legacy", "iptables"),
+    ("iptables-legacy", "iptables"),
     ("ipvsadm", "ipvsadm"),
     ("mkdir", "coreutils"),
     ("mkfifo", "coreutils"),

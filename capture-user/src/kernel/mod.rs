@@ -18,6 +18,7 @@
 //! - [`error`]: what the kernel refused, and the remedy
 //! - [`log`]: the kernel side's own diagnostics
 //! - `sys`: the system call itself, for what aya doesn't do
+//! - [`xtables`]: the tables of iptables-legacy
 //!
 //! Everything that changes with the kernel's version or with privileges ends here.
 
@@ -42,6 +43,7 @@ mod sys;
 mod tables;
 pub mod test_run;
 pub mod tracepoints;
+pub mod xtables;
 
 pub use events::Events;
 pub use program::{Kernel, Setup};

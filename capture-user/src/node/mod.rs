@@ -6,7 +6,8 @@
 //! - [`links`]: interfaces with their counters, VXLANs with their VNI; addresses
 //! - [`neighbours`]: who answers at which MAC address, and behind which port a bridge learned it
 //! - [`routing`]: routes, and the rules by which a table is chosen
-//! - [`conntrack`], [`nftables`], [`ipvs`]: connection tracking, the firewall and the load balancer
+//! - [`conntrack`], [`nftables`], [`iptables`], [`ipvs`]: connection tracking, the firewall and the
+//!   load balancer
 //! - [`sysctls`]: kernel parameters
 //! - `ask`: questions over netlink
 //!
@@ -14,6 +15,7 @@
 
 mod ask;
 pub mod conntrack;
+pub mod iptables;
 pub mod ipvs;
 pub mod links;
 pub mod neighbours;

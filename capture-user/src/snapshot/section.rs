@@ -11,7 +11,7 @@ use crate::node::links::Facts;
 use crate::node::neighbours::link_layer;
 use crate::node::routing::routes::{self, Route};
 use crate::node::routing::rules;
-use crate::node::{Unavailable, conntrack, ipvs, links, neighbours, nftables, sysctls};
+use crate::node::{Unavailable, conntrack, iptables, ipvs, links, neighbours, nftables, sysctls};
 
 /// Reads all of them, in the network namespace that the thread is in.
 pub(super) fn all() -> BTreeMap<&'static str, Section> {
@@ -22,7 +22,6 @@ pub(super) fn all() -> BTreeMap<&'static str, Section> {
     for (name, value) in sysctls::read(of_links.into_iter()) {
         sysctl.add(name, value);
     }
-    let (nftables, legacy) = firewall();
     BTreeMap::from([
         (
             "links",
@@ -82,8 +81,8 @@ pub(super) fn all() -> BTreeMap<&'static str, Section> {
             }),
         ),
         ("conntrack", one("table", conntrack::read())),
-        ("nftables", nftables),
-        ("iptables_legacy", legacy),
+        ("nftables", firewall()),
+        ("iptables_legacy", old_firewall()),
         ("ipvs", services()),
         ("sysctls", sysctl),
     ])
@@ -113,8 +112,8 @@ fn one(key: &str, read: Result<impl Serialize, Unavailable>) -> Section {
     }
 }
 
-fn firewall() -> (Section, Section) {
-    let nftables = match nftables::read() {
+fn firewall() -> Section {
+    match nftables::read() {
         Err(why) => Section::missing(why),
         Ok(ruleset) => {
             let mut section = Section::default();
@@ -142,17 +141,32 @@ fn firewall() -> (Section, Section) {
             }
             section
         }
-    };
-    let tables = nftables::legacy_tables();
-    let legacy = match tables.is_empty() {
-        true => Section::default(),
-        false => Section::missing(format!(
-            "there are tables of iptables-legacy ({}), whose rules and counters no netlink tells: \
-             iptables-legacy-save -c shows them",
-            tables.join(", ")
-        )),
-    };
-    (nftables, legacy)
+    }
+}
+
+fn old_firewall() -> Section {
+    match iptables::read() {
+        Err(why) => Section::missing(why),
+        Ok(ruleset) => {
+            let mut section = Section::default();
+            for chain in ruleset.chains {
+                let key = format!("chain {} {} {}", chain.family, chain.table, chain.chain);
+                section.add(key, chain);
+            }
+            // A rule's number says nothing once another one is put before it; what it says does.
+            for rule in ruleset.rules {
+                let iptables::Rule {
+                    family,
+                    table,
+                    chain,
+                    rule: words,
+                    ..
+                } = &rule;
+                section.add(format!("rule {family} {table} {chain} {words}"), rule);
+            }
+            section
+        }
+    }
 }
 
 fn services() -> Section {

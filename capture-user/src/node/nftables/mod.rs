@@ -1,5 +1,5 @@
 //! The firewall: chains, rules and counters of nf_tables, which iptables' rules of today are too
-//! (iptables-nft). Those of the old kind (iptables-legacy) can be read by no netlink.
+//! (iptables-nft). Those of the old kind, [`super::iptables`] reads.
 //!
 //! - here: what there is, and asking for it
 //! - `decode`: the kernel's answers, taken apart
@@ -126,25 +126,6 @@ pub fn read() -> Result<Ruleset, Unavailable> {
         }
         _ => error.into(),
     })
-}
-
-/// The tables of iptables-legacy that there are: `filter`, `nat`… Their counters can't be read.
-#[must_use]
-pub fn legacy_tables() -> Vec<String> {
-    ["ip_tables_names", "ip6_tables_names"]
-        .iter()
-        .filter_map(|file| {
-            let names = fs::read_to_string(format!("/proc/thread-self/net/{file}")).ok()?;
-            let family = file.trim_end_matches("_tables_names");
-            Some(
-                names
-                    .lines()
-                    .map(|name| format!("{family} {name}"))
-                    .collect::<Vec<_>>(),
-            )
-        })
-        .flatten()
-        .collect()
 }
 
 /// Whether it is there, as far as that can be known without loading it: asking the kernel for
