@@ -299,8 +299,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut plan = args.resolve()?;
     // Before the namespace is entered: whoever asks, and the service manager, are in this one.
     let outside = Outside::open(&plan)?;
-    let entered = enter_where_needed(&mut plan.interfaces, &mut plan.workloads)?;
-    plan.notes.extend(entered);
+    if let Some(entered) = enter_where_needed(&mut plan.interfaces, &mut plan.workloads)? {
+        plan.notes.push(entered.note());
+        plan.entered = Some(entered);
+    }
     let fail_on_loss = plan.fail_on_loss;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

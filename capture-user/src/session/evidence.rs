@@ -93,7 +93,7 @@ pub(super) fn config(plan: &Plan, complete: bool, told: &Told) -> Config {
 }
 
 /// The inode number of the network namespace that this thread is in; 0 if it can't be told.
-fn this_namespace() -> u32 {
+pub(super) fn this_namespace() -> u32 {
     rustix::fs::stat("/proc/thread-self/ns/net")
         .ok()
         .and_then(|stat| u32::try_from(stat.st_ino).ok())

@@ -28,6 +28,7 @@ mod completeness;
 mod evidence;
 mod figures;
 pub mod frame;
+mod inside;
 mod interface;
 pub mod ledger;
 pub mod limits;
@@ -64,6 +65,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_
 use self::attached::Attached;
 use self::completeness::{Change, Completeness};
 use self::figures::Figures;
+use self::inside::{Inside, whereabouts};
 use self::interface::Interface;
 use self::ledger::Account;
 use self::limits::Limit;
@@ -161,6 +163,7 @@ struct Session {
     events_lost: bool,
     undecided: Undecided,
     naming: Naming,
+    inside: Option<Inside>,
     snapshots: Option<Snapshots>,
     /// When `--duration` is over.
     deadline: Option<Instant>,
@@ -248,6 +251,11 @@ impl Session {
                 },
                 () = self.undecided.wait() => self.decide().await,
                 news = self.naming.next(self.completeness.links()) => self.tell_names(news),
+                whereabouts = whereabouts(self.inside.as_mut()) => {
+                    if let Some(reason) = self.go_along(whereabouts).await {
+                        return Some(reason);
+                    }
+                }
                 _ = tick.tick(), if ticking => self.tick(),
                 question = next_question(self.questions.as_mut()) => self.answer(question),
                 _ = feeding.tick() => self.feed(),
@@ -426,7 +434,10 @@ impl Session {
     /// An interface with what is behind it, if that is found out soon enough: packets pass by.
     async fn describe(&mut self, link: &Link, role: Role) -> Interface {
         let known = match self.plan.wants_inhabitants() {
-            true => timeout(HASTE, Inhabitants::look(std::slice::from_ref(link))).await,
+            true => {
+                let look = Inhabitants::look(std::slice::from_ref(link), self.plan.here());
+                timeout(HASTE, look).await
+            }
             false => Ok(Inhabitants::default()),
         };
         let known = known.unwrap_or_default();

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::sink::pcapng::Name;
 use crate::target::addresses::{AddressWatch, Heard};
-use crate::target::inhabitants::Inhabitants;
+use crate::target::inhabitants::{Here, Inhabitants};
 use crate::target::links::Link;
 
 /// How long a container may take to get its address before the first look.
@@ -53,6 +53,8 @@ struct Known {
 /// The names that are known, and when to look for more.
 pub(super) struct Naming {
     wanted: bool,
+    /// Whose the namespace of the capture is, if it was entered.
+    here: Option<Here>,
     watch: Option<AddressWatch>,
     known: BTreeMap<IpAddr, Known>,
     /// Into which namespace each interface leads.
@@ -85,6 +87,7 @@ impl Naming {
     ) -> Self {
         let mut naming = Self {
             wanted,
+            here: found.here.clone(),
             watch,
             known: BTreeMap::new(),
             leads: BTreeMap::new(),
@@ -110,6 +113,17 @@ impl Naming {
         names
             .map(|(address, known)| (*address, known.name.clone()))
             .collect()
+    }
+
+    /// Forgets everything, as of another namespace.
+    pub(super) fn forget_all(&mut self) -> News {
+        let known = std::mem::take(&mut self.known);
+        let behind = std::mem::take(&mut self.behind);
+        News {
+            forgotten: known.into_keys().collect(),
+            learned: Vec::new(),
+            behind: behind.into_keys().map(|index| (index, None)).collect(),
+        }
     }
 
     /// Takes in that something has happened to a link.
@@ -161,8 +175,8 @@ impl Naming {
     pub(super) async fn next(&mut self, links: &[Link]) -> News {
         loop {
             if self.looking.is_none() && self.next.is_some_and(|next| next <= Instant::now()) {
-                let links = links.to_vec();
-                let look = async move { Inhabitants::look(&links).await };
+                let (links, here) = (links.to_vec(), self.here.clone());
+                let look = async move { Inhabitants::look(&links, here.as_ref()).await };
                 self.meanwhile = Meanwhile::default();
                 self.next = None;
                 self.looking = Some(tokio::spawn(look));

@@ -14,6 +14,8 @@ use crate::packet::Direction;
 use crate::recorder::{Order, Reach};
 use crate::sink::files::exec::Exec;
 use crate::sink::files::retention::{Bounds, Total};
+use crate::target::entering::Entered;
+use crate::target::inhabitants::Here;
 use crate::target::select::Pattern;
 use crate::target::workload::Workload;
 
@@ -26,6 +28,8 @@ pub struct Plan {
     pub hook: Hook,
     /// What is captured by the interfaces that lead to it.
     pub workloads: Vec<Workload>,
+    /// What the namespace that the capture is in was entered for, if it was.
+    pub entered: Option<Entered>,
     /// What the user should know of how the interfaces were found, one line each.
     pub notes: Vec<String>,
     /// Which ways.
@@ -136,6 +140,12 @@ impl Plan {
         self.names && (self.print || self.write.is_some() || self.flows.is_some())
     }
 
+    /// Whose the namespace is that the capture is in, if it was entered for that.
+    #[must_use]
+    pub fn here(&self) -> Option<&Here> {
+        self.entered.as_ref().map(|entered| &entered.here)
+    }
+
     /// Whether it matters who is behind an interface: the file says so also where addresses are
     /// told as numbers.
     #[must_use]
@@ -152,6 +162,7 @@ impl Plan {
             interfaces: Vec::new(),
             hook: Hook::Tc,
             workloads: Vec::new(),
+            entered: None,
             notes: Vec::new(),
             directions: vec![Direction::In, Direction::Out],
             filter: Filter::default(),

@@ -16,6 +16,7 @@ use super::clock::{self, Offset};
 use super::completeness::Completeness;
 use super::figures::Figures;
 use super::frame::Link as LinkHeader;
+use super::inside::Inside;
 use super::interface::Interface;
 use super::limits::Gate;
 use super::memory::Memory;
@@ -62,6 +63,8 @@ use crate::target::watch::Watch;
 /// Attaches and opens everything. On an error nothing stays attached, and no file is left that
 /// wasn't there or changed that was.
 pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
+    let inside = plan.entered.as_ref();
+    let inside = inside.and_then(|it| Inside::new(&it.workload, &it.place));
     // First, since a FIFO makes us wait for its reader, and signals must still end us then.
     let destination = plan
         .write
@@ -288,6 +291,7 @@ pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
         events_lost: false,
         undecided: Undecided::default(),
         naming,
+        inside,
         snapshots,
         deadline,
         questions,
@@ -313,7 +317,7 @@ fn serve(listener: TcpListener, notes: &mut Vec<String>) -> async_mpsc::Receiver
 /// Who is behind the links, as far as anybody is told.
 async fn inhabitants(plan: &Plan, links: &[Link]) -> Inhabitants {
     if plan.wants_inhabitants() {
-        Inhabitants::look(links).await
+        Inhabitants::look(links, plan.here()).await
     } else {
         Inhabitants::default()
     }
@@ -321,7 +325,10 @@ async fn inhabitants(plan: &Plan, links: &[Link]) -> Inhabitants {
 
 /// An interface with what is behind it.
 pub(super) fn interface(plan: &Plan, link: &Link, role: Role, found: &Inhabitants) -> Interface {
-    let described = Interface::new(link, role, found.behind(link));
+    let mut described = Interface::new(link, role, found.behind(link));
+    if let Some(here) = plan.here() {
+        described.description += &format!(", {}", here.label);
+    }
     Interface {
         who: described.who.filter(|_| plan.wants_names()),
         ..described

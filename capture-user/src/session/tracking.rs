@@ -7,6 +7,7 @@ use capture_common::record::{RecordFlags, RecordHeader};
 
 use super::clock::Clock;
 use super::frame::{self, Link};
+use crate::evidence::sysctl::Sysctls;
 use crate::flow::evidence::Evidence;
 use crate::flow::happening::Happening;
 use crate::flow::sighting::Sighting;
@@ -75,6 +76,14 @@ impl Tracking {
     /// follows.
     pub(super) fn complete_since(&mut self, since: Option<u64>) {
         self.tracker.environment_mut().complete_since = since.filter(|_| !self.lost);
+    }
+
+    /// The capture goes on in another network namespace, of which nothing was seen yet.
+    pub(super) fn entered(&mut self, netns: u32, sysctls: &Sysctls) {
+        let environment = self.tracker.environment_mut();
+        environment.netns = netns;
+        environment.complete_since = None;
+        sysctls.fill(environment);
     }
 
     /// Until now a packet may have been lost of which no record tells yet.

@@ -76,6 +76,19 @@ fn names_show_wherever_a_container_does() {
     let shown = String::from_utf8_lossy(&tool::run(&mut tshark).stdout).into_owned();
     assert!(shown.contains("late → web"), "{shown}");
 
+    // `any` describes each by what is behind it, too.
+    let any = scratch.path("any.pcapng");
+    let running = capture(&docker, &["-q", "-i", "any"]).write(&any).start();
+    running.stop();
+    let written = CaptureFile::read(&any).interfaces;
+    for (link, who) in [(&veth, "web"), (&docker.veth("late", "eth0"), "late")] {
+        let mut one = written.iter().filter(|one| one.name.as_ref() == Some(link));
+        let said = one.next().and_then(|one| one.description.clone());
+        let said = said.unwrap_or_default();
+        let behind = format!(", role pod, container {who} (eth0)");
+        assert!(said.ends_with(&behind), "{link}: {said}");
+    }
+
     let numbers = capture(
         &docker,
         &["-n", "-c", "1", "--container", "web", "--proto", "icmp"],

@@ -87,6 +87,7 @@ impl Args {
                 .chain(self.pid.into_iter().map(Workload::Pid).map(Ok))
                 .chain(self.netns.into_iter().map(Workload::Netns).map(Ok))
                 .collect::<Result<_>>()?,
+            entered: None,
             notes: Vec::new(),
             directions: match self.direction {
                 Way::Out if self.hook == At::Xdp => {

@@ -33,7 +33,7 @@ impl Node {
     /// Reads all of it, in the network namespace that the thread is in.
     pub(super) async fn read() -> Result<Self> {
         let links = links::list().await?;
-        let inhabitants = Inhabitants::look(&links).await;
+        let inhabitants = Inhabitants::look(&links, None).await;
         let mut node = Self {
             names: inhabitants
                 .names()

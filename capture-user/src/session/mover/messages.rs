@@ -3,6 +3,7 @@
 use capture_common::counters::Counters;
 
 use crate::error::Error;
+use crate::evidence::sysctl::Sysctls;
 use crate::flow::evidence::Evidence;
 use crate::flow::summary::Summary;
 use crate::session::clock;
@@ -29,6 +30,13 @@ pub(in crate::session) enum Command {
     Learn(Evidence),
     /// Since when everything that comes into the namespace is seen; `None`: it isn't.
     CompleteSince(Option<u64>),
+    /// The capture goes on in another network namespace.
+    Entered {
+        /// The inode that tells it apart.
+        netns: u32,
+        /// Its kernel parameters.
+        sysctls: Sysctls,
+    },
     /// The kernel side had more to tell than there was room for.
     EventsLost,
     /// Write out what waits in buffers (USR2).

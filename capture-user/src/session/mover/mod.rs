@@ -219,6 +219,11 @@ impl Mover {
                         tracking.complete_since(since);
                     }
                 }
+                Ok(Command::Entered { netns, sysctls }) => {
+                    if let Some(tracking) = &mut self.tracking {
+                        tracking.entered(netns, &sysctls);
+                    }
+                }
                 Ok(Command::EventsLost) => {
                     if let Some(tracking) = &mut self.tracking {
                         tracking.lost_events();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 
-use super::{Container, DOCKERS_NAMESPACES, INGRESS, Inhabitant, Inhabitants, Process};
+use super::{Container, DOCKERS_NAMESPACES, Here, INGRESS, Inhabitant, Inhabitants, Process};
 use crate::target::links::{Link, own_addresses};
 use crate::target::netns::{Ids, links_of};
 use crate::target::process::cgroup::Engine;
@@ -14,18 +14,22 @@ use crate::target::workload::{NAMED_NAMESPACES, open_namespace};
 
 impl Inhabitants {
     /// Looks at what is behind those of the links that lead into other namespaces. What can't be
-    /// found out is left out.
+    /// found out is left out. `here` is whose the namespace is that is looked from, if it was
+    /// entered.
     ///
     /// Container engines are asked for names only where there are containers.
-    pub async fn look(links: &[Link]) -> Self {
+    pub async fn look(links: &[Link], here: Option<&Here>) -> Self {
         let wanted: BTreeSet<i32> = links
             .iter()
             .filter_map(|link| link.peer?.netns_id)
             .collect();
-        if wanted.is_empty() {
-            return Self::default();
+        let mut found = Self {
+            here: here.cloned(),
+            ..Self::default()
+        };
+        if wanted.is_empty() && here.is_none() {
+            return found;
         }
-        let mut found = Self::default();
         // Of what can't be found out nothing is said; the links themselves are what was asked for.
         let _ = found.fill(wanted).await;
         found
@@ -33,6 +37,9 @@ impl Inhabitants {
 
     async fn fill(&mut self, wanted: BTreeSet<i32>) -> io::Result<()> {
         self.own = own_addresses().await?.into_iter().collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
         let mut ids = Ids::open()?;
         let mut living: BTreeMap<i32, Vec<Seen>> = BTreeMap::new();
         for seen in scan() {

@@ -17,6 +17,8 @@ use super::runtime::Pod;
 
 /// What Docker calls the namespace of Swarm's ingress, in its folder of namespaces.
 pub const INGRESS: &str = "ingress_sbox";
+/// What stands for the number of the namespace that was looked from: the kernel's begin at 0.
+const HERE: i32 = -1;
 /// Docker's folder of namespaces.
 pub const DOCKERS_NAMESPACES: &str = "/run/docker/netns";
 
@@ -26,8 +28,19 @@ pub struct Inhabitants {
     by_netns: BTreeMap<i32, Inhabitant>,
     /// The addresses of the namespace that was looked from: nobody else is called by them.
     own: BTreeSet<IpAddr>,
+    /// Whose the namespace is that was looked from, where that was entered for its sake.
+    pub here: Option<Here>,
     /// Why names of containers are missing, if they are: one line.
     pub missing: Option<String>,
+}
+
+/// Whose a namespace is that was entered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Here {
+    /// Who lives there in words: `container web`.
+    pub label: String,
+    /// What people call who lives there; none for what isn't a container or a pod.
+    pub name: Option<String>,
 }
 
 /// Who lives in one namespace.
@@ -104,7 +117,7 @@ impl Inhabitants {
 
     /// What the addresses of containers and pods are called, in the order of the addresses, each
     /// with the number of its namespace. An address that more than one of them has, or that this
-    /// namespace has too, is called nothing.
+    /// namespace has too, is called nothing. Those of this namespace are, where it is [`Here`].
     #[must_use]
     pub fn names(&self) -> Vec<(IpAddr, String, i32)> {
         let mut names: BTreeMap<IpAddr, Option<(String, i32)>> = BTreeMap::new();
@@ -122,9 +135,13 @@ impl Inhabitants {
                     .or_insert_with(|| name.clone());
             }
         }
+        names.retain(|address, _| !self.own.contains(address));
+        if let Some(name) = self.here.as_ref().and_then(|here| here.name.as_ref()) {
+            let own = self.own.iter().copied().filter(is_ones_own);
+            names.extend(own.map(|address| (address, Some((name.clone(), HERE)))));
+        }
         names
             .into_iter()
-            .filter(|(address, _)| !self.own.contains(address))
             .filter_map(|(address, named)| named.map(|(name, netns)| (address, name, netns)))
             .collect()
     }

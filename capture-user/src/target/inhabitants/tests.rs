@@ -186,6 +186,30 @@ fn the_node_s_own_address_is_nobody_else_s_name() {
     assert_eq!(named, ["172.17.0.2"]);
 }
 
+fn address(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+#[test]
+fn the_addresses_of_a_namespace_that_was_entered_are_called_by_who_lives_there() {
+    let mut node = all(vec![with_address(
+        Some("db"),
+        &["172.17.0.3/16", "10.8.0.5/24"],
+    )]);
+    let own = ["10.8.0.5", "127.0.0.1", "fe80::1"];
+    node.own = own.into_iter().map(address).collect();
+    let here = |name: Option<&str>| Here {
+        label: "container web".into(),
+        name: name.map(str::to_owned),
+    };
+    node.here = Some(here(Some("web")));
+    let web = (address("10.8.0.5"), "web".to_owned(), HERE);
+    let db = (address("172.17.0.3"), "db".to_owned(), 0);
+    assert_eq!(node.names(), [web, db.clone()]);
+    node.here = Some(here(None));
+    assert_eq!(node.names(), [db]);
+}
+
 #[test]
 fn a_host_that_is_looked_at_from_a_pod_is_not_called_by_the_pods_on_its_network() {
     let mut host = inhabitant(vec![

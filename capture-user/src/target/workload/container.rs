@@ -42,6 +42,7 @@ impl Found {
             file: PathBuf::from(format!("/proc/{pid}/ns/net")),
             whose,
             container: Some(self.id.clone()),
+            process: Some(self.process),
         })
     }
 }

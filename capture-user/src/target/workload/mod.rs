@@ -57,6 +57,8 @@ pub struct Place {
     pub whose: String,
     /// The id of the container that it was found by.
     pub container: Option<String>,
+    /// The process that it was found by: the first of a container or a pod.
+    pub process: Option<Process>,
 }
 
 impl Place {
@@ -92,16 +94,7 @@ impl Workload {
     /// in the network namespace that nodecap itself is in: then its packets can't be told from
     /// others by their interface. [`Error::Failure`] where it can't be looked up.
     pub async fn find(&self) -> Result<Place> {
-        let mut ids = Ids::open().map_err(super::links::unreadable)?;
-        let place = match self {
-            Self::Pid(pid) => self.find_process(*pid, &mut ids).await?,
-            Self::Netns(which) => netns::find(which, &mut ids).await?,
-            Self::Container(which) => container::find(which).await?.place(&mut ids).await?,
-            Self::Pod(pod) => {
-                let process = pod::find(pod).await?;
-                pod::place(pod, process, &mut ids).await?
-            }
-        };
+        let place = self.locate().await?;
         if place.netns.is_none() && is_own(&place.file) == Some(true) {
             return Err(Error::usage(format!(
                 "{self}: {} is in the same network namespace as nodecap, as with a container on \
@@ -111,6 +104,24 @@ impl Workload {
             )));
         }
         Ok(place)
+    }
+
+    /// Finds it, in whichever namespace it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Workload::find`], but for the one that it shares with nodecap.
+    pub async fn locate(&self) -> Result<Place> {
+        let mut ids = Ids::open().map_err(super::links::unreadable)?;
+        match self {
+            Self::Pid(pid) => self.find_process(*pid, &mut ids).await,
+            Self::Netns(which) => netns::find(which, &mut ids).await,
+            Self::Container(which) => container::find(which).await?.place(&mut ids).await,
+            Self::Pod(pod) => {
+                let process = pod::find(pod).await?;
+                pod::place(pod, process, &mut ids).await
+            }
+        }
     }
 
     async fn find_process(&self, pid: u32, ids: &mut Ids) -> Result<Place> {
@@ -130,6 +141,7 @@ impl Workload {
             file: PathBuf::from(format!("/proc/{pid}/ns/net")),
             whose: format!("process {} (pid {pid})", printable(&process.name())),
             container: None,
+            process: Some(process),
         })
     }
 }

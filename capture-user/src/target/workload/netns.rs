@@ -42,6 +42,7 @@ pub(super) async fn find(which: &str, ids: &mut Ids) -> Result<Place> {
         file: path,
         whose: format!("netns {}", printable(which)),
         container: None,
+        process: None,
     })
 }
 

@@ -53,6 +53,7 @@ pub(super) async fn place(pod: &Pod, process: Process, ids: &mut Ids) -> Result<
         file: PathBuf::from(format!("/proc/{pid}/ns/net")),
         whose: format!("pod {pod}"),
         container: None,
+        process: Some(process),
     })
 }
 
