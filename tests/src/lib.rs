@@ -9,7 +9,8 @@
 //!
 //! - [`namespace`]: a network of one's own, and programs and sockets in it
 //! - [`topology`]: namespaces wired together
-//! - [`docker`], [`containerd`], [`podman`]: containers and pods on a node, made by the real engines
+//! - [`docker`], [`containerd`], [`podman`]: containers and pods on a node, made by the real engines;
+//!   [`cgroup`]: what else the kernel takes for containers
 //! - [`frames`]: frames made by hand, from the ordinary to the broken
 //! - [`replay`]: puts frames on an interface, as many and as fast as wanted
 //! - [`packet_socket`]: puts them there one by one, also where they make no sense
@@ -29,6 +30,7 @@
 
 pub mod ability;
 pub mod balancer;
+pub mod cgroup;
 pub mod compare;
 pub mod containerd;
 pub mod docker;

@@ -1,7 +1,14 @@
 //! IPVS: connections that the node balances, and what is said when it has forgotten one.
 
-use std::fs;
+#[path = "common/engine.rs"]
+mod engine;
 
+use std::fs;
+use std::path::Path;
+
+use engine::Engine;
+use lab::cgroup::Groups;
+use lab::namespace::Namespace;
 use lab::need;
 use lab::nodecap::Nodecap;
 use lab::scenario::ipvs;
@@ -10,7 +17,7 @@ use lab::scenario::verdict::{assert_followed, assert_judged};
 use lab::scratch::Scratch;
 use lab::tool;
 use lab::topology::Node;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[test]
 fn the_scenario_balances_a_connection() {
@@ -107,4 +114,107 @@ fn services_and_the_servers_behind_them_are_shown_with_what_changes_of_them() {
     let added = &changed["fields"]["backends.10.88.0.3:80"]["after"];
     assert_eq!(added["method"], "masquerade", "{changes:#?}");
     assert_eq!(of("fwmark 256").expect("a change")["change"], "removed");
+}
+
+/// A task's container, as Docker's list tells it.
+fn listed(id: &str, name: &str, service: &str) -> Value {
+    json!({"Id": id, "Names": [format!("/{name}")], "State": "running",
+        "Labels": {"com.docker.swarm.service.name": service}})
+}
+
+/// Swarm's ingress as Docker makes it, without Docker: a namespace of its name, in which IPVS
+/// balances packets with a mark, and the task's container, both behind interfaces of the node.
+#[test]
+fn a_service_of_swarm_is_called_by_its_name() {
+    need!("ipvs", "program ipvsadm");
+    let (node, ingress, task) = (Namespace::new(), Namespace::new(), Namespace::new());
+    for (name, there, address) in [
+        ("to-ingress", &ingress, "10.0.0.2/24"),
+        ("to-task", &task, "10.0.0.4/24"),
+    ] {
+        node.ip(&format!(
+            "link add {name} type veth peer name eth0 netns {}",
+            there.pid()
+        ));
+        node.ip(&format!("link set {name} up"));
+        there.ip(&format!("addr add {address} dev eth0"));
+        there.ip("link set eth0 up");
+    }
+    ingress.ip("addr add 10.0.0.3/32 dev lo");
+    tool::run(node.command("mount").args(["-t", "tmpfs", "tmpfs", "/run"]));
+    let place = "/run/docker/netns/ingress_sbox";
+    let outside = node.outside(Path::new(place));
+    fs::create_dir_all(outside.parent().expect("a folder")).expect("a folder");
+    fs::write(&outside, "").expect("a file");
+    let mut mount = node.command("mount");
+    mount.args(["--bind".as_ref(), ingress.path().as_os_str()]);
+    tool::run(mount.arg(place));
+    let balance = |words: &str| {
+        tool::run(ingress.command("ipvsadm").args(words.split(' ')));
+    };
+    for mark in ["257", "300"] {
+        balance(&format!("-A -f {mark} -s rr"));
+        balance(&format!("-a -f {mark} -r 10.0.0.4 -m"));
+    }
+    balance("-a -f 257 -r 10.0.0.9 -m");
+    balance("-A -t 10.0.0.3:80 -s rr");
+
+    let scratch = Scratch::new();
+    let groups = Groups::new(&node, "lab-swarm");
+    let id = "a".repeat(64);
+    groups.put(task.pid(), &format!("docker/{id}"));
+    let socket = scratch.path("docker.sock");
+    let network = json!({"Name": "ingress", "Id": "n1", "Services": {"shop": {
+        "VIP": "10.0.0.3", "LocalLBIndex": 257, "Ports": ["Target: 80, Publish: 8080"],
+        "Tasks": [{"Name": "shop.1.x", "EndpointIP": "10.0.0.4"},
+                  {"Name": "shop.2.y", "EndpointIP": "10.0.0.9"}]}}});
+    let answers = |services: bool| {
+        let containers = json!([listed(&id, "shop.1.x", "shop")]).to_string();
+        let networks = json!([{"Name": "ingress", "Id": "n1"}]).to_string();
+        let mut answers = vec![("/containers/json".to_owned(), containers)];
+        if services {
+            answers.push(("/networks".to_owned(), networks));
+            answers.push(("/networks/n1".to_owned(), network.to_string()));
+        }
+        answers
+    };
+    let interfaces = |arguments: &[&str]| {
+        Nodecap::new(&node, &[&["interfaces"], arguments].concat())
+            .env("DOCKER_HOST", format!("unix://{}", socket.display()))
+            .run()
+    };
+    let engine = Engine::start(&socket, answers(true));
+    let shown: Value = serde_json::from_slice(&interfaces(&["--json"]).stdout).expect("JSON");
+    let mut rows = shown.as_array().expect("a list").iter();
+    let row = rows
+        .find(|row| row["name"] == "to-ingress")
+        .expect("to-ingress");
+    let services = row["behind"]["services"].as_array().expect("a list");
+    let called = |of: &str| {
+        let one = services.iter().find(|it| it["service"] == of);
+        one.map(|one| one["name"].clone()).unwrap_or_default()
+    };
+    assert_eq!(called("fwmark 257"), "shop", "{row:#}");
+    assert_eq!(called("tcp 10.0.0.3:80"), "shop", "{row:#}");
+    // Docker knows nothing of that mark; whom it is balanced over, it does.
+    assert_eq!(called("fwmark 300"), "shop", "{row:#}");
+    assert_eq!(row["behind"]["swarm"][0]["address"], "10.0.0.3", "{row:#}");
+    let drawn = interfaces(&[]).stdout_text();
+    let line = "IPVS fwmark 257 (service shop) balances over 10.0.0.4:0 (shop.1.x), 10.0.0.9:0 \
+                (shop.2.y) (rr)";
+    assert!(drawn.contains(line), "no `{line}` in\n{drawn}");
+    // Without what Docker says of networks, the containers' label is left, and that is said.
+    drop(engine);
+    fs::remove_file(&socket).expect("no socket");
+    let _engine = Engine::start(&socket, answers(false));
+    let drawn = interfaces(&[]);
+    let line =
+        "IPVS fwmark 257 (service shop) balances over 10.0.0.4:0 (shop.1.x), 10.0.0.9:0 (rr)";
+    assert!(
+        drawn.stdout_text().contains(line),
+        "{}",
+        drawn.stdout_text()
+    );
+    let said = "doesn't tell Swarm's services: it says 404";
+    assert!(drawn.stderr.contains(said), "{}", drawn.stderr);
 }

@@ -31,13 +31,14 @@ pub struct Args {
     /// unless it is in this namespace), bridge_port, default_route, framing (ethernet, bare,
     /// unsupported), and behind: who lives in the namespace that it leads into (null where it
     /// leads into none, or nothing is known of it). Its fields: label (in words), pod
-    /// (NAMESPACE/NAME), containers (each with id, name, engine, pod, pod_uid), process (pid, name,
-    /// unit: the oldest one), netns (names of the namespace itself), interface and addresses (of
-    /// the other end), services (what IPVS balances in Swarm's ingress). Besides: statistics (the
-    /// kernel's counters by their names), vxlan (vni, port, local, group, link, peers), neighbours
-    /// (address, mac, state, flags, name), fdb (what was learned or set there: mac, master, vlan,
-    /// peer, port, vni, learned, flags), services (what IPVS balances here, at the interface that
-    /// has the address: service, scheduler, backends, counters).
+    /// (NAMESPACE/NAME), containers (each with id, name, engine, pod, pod_uid, service), process
+    /// (pid, name, unit: the oldest one), netns (names of the namespace itself), interface and
+    /// addresses (of the other end), services (what IPVS balances in Swarm's ingress), swarm (its
+    /// services as Docker tells them: name, network, address, mark, ports, tasks). Besides:
+    /// statistics (the kernel's counters by their names), vxlan (vni, port, local, group, link,
+    /// peers), neighbours (address, mac, state, flags, name), fdb (what was learned or set there:
+    /// mac, master, vlan, peer, port, vni, learned, flags), services (what IPVS balances here, at
+    /// the interface that has the address: service, name, scheduler, backends, counters).
     #[arg(long)]
     pub json: bool,
 }

@@ -66,6 +66,9 @@ pub struct Count {
 pub struct Service {
     /// What is balanced: `tcp 192.0.2.1:80`, or `fwmark 256` for packets with that mark.
     pub service: String,
+    /// What it is called, if somebody knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// How a server is chosen: `rr`, `wlc`…
     pub scheduler: String,
     /// What was counted.
@@ -83,6 +86,12 @@ impl Service {
     #[must_use]
     pub fn address(&self) -> Option<Socket> {
         self.which.socket().filter(|_| self.which.fwmark.is_none())
+    }
+
+    /// The mark by which it knows its packets; none for those of an address.
+    #[must_use]
+    pub fn mark(&self) -> Option<u32> {
+        self.which.fwmark
     }
 }
 
@@ -238,6 +247,7 @@ fn service(message: &[u8]) -> Option<Service> {
     }
     Some(Service {
         service: which.name()?,
+        name: None,
         scheduler,
         count: wide.or(narrow).unwrap_or_default(),
         backends: Vec::new(),

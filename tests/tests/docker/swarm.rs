@@ -53,6 +53,34 @@ fn swarms_ingress_shows_as_what_it_is() {
     wait_for("an interface that leads to the task", || {
         row(&format!("container {task}"))
     });
+    // The service, as Docker knows it, whether or not this kernel has IPVS to balance it.
+    let service = wait_for("the service with its task", || {
+        let ingress = row("Swarm's ingress (netns ingress_sbox)")?;
+        let services = ingress["behind"]["swarm"].as_array()?.clone();
+        let service = services.into_iter().find(|it| it["name"] == "web")?;
+        service["tasks"]
+            .as_array()
+            .is_some_and(|tasks| !tasks.is_empty())
+            .then_some(service)
+    });
+    assert_eq!(service["network"], "ingress", "{service:#}");
+    assert_eq!(service["tasks"][0]["name"], task, "{service:#}");
+    assert!(
+        service["mark"].as_u64().is_some_and(|mark| mark >= 256),
+        "{service:#}"
+    );
+    let ports = service["ports"].to_string();
+    assert!(
+        ports.contains("80") && ports.contains("8080"),
+        "{service:#}"
+    );
+    let vip = service["address"].as_str().expect("a virtual address");
+    let drawn = nodecap(&docker, &["interfaces"]).run().stdout_text();
+    let line = format!(
+        "Swarm service web on ingress at {vip}, fwmark {}",
+        service["mark"]
+    );
+    assert!(drawn.contains(&line), "no `{line}` in\n{drawn}");
     let veth = ingress["name"].as_str().unwrap_or_default();
     let running = capture(&docker, &["-q", "--netns", "ingress_sbox"]).start();
     assert_eq!(listening_on(&running), veth);

@@ -72,7 +72,7 @@ impl Node {
             Vec::new()
         });
         for mut service in services {
-            self.name(&mut service);
+            self.name(&mut service, false);
             let at = self.place(&service);
             self.services.entry(at).or_default().push(service);
         }
@@ -94,15 +94,25 @@ impl Node {
         }
         let mut ingress = std::mem::take(&mut self.ingress);
         for service in &mut ingress {
-            self.name(service);
+            self.name(service, true);
         }
         self.ingress = ingress;
     }
 
-    fn name(&self, service: &mut Service) {
+    fn name(&self, service: &mut Service, in_ingress: bool) {
         for backend in &mut service.backends {
-            backend.name = self.names.get(&backend.address.ip()).cloned();
+            let address = backend.address.ip();
+            let here = self.names.get(&address).cloned();
+            let elsewhere = || self.inhabitants.task_at(address).filter(|_| in_ingress);
+            backend.name = here.or_else(elsewhere);
         }
+        let address = service.address().map(|socket| socket.ip());
+        let balanced = self.inhabitants.service_balanced(service.mark(), address);
+        let backends = service.backends.iter();
+        let servers: Vec<_> = backends.map(|backend| backend.address.ip()).collect();
+        service.name = balanced
+            .filter(|_| in_ingress)
+            .or_else(|| self.inhabitants.service_of(&servers));
     }
 
     /// The interface that has a service's address; the first one, the loopback, for the others.

@@ -6,6 +6,7 @@ use crate::node::ipvs::Service;
 use crate::node::neighbours::link_layer;
 use crate::target::links::Link;
 use crate::target::name::printable;
+use crate::target::runtime as swarm;
 
 /// The most lines of one kind under one interface; `--json` has them all.
 const MOST: usize = 8;
@@ -49,6 +50,7 @@ pub(super) fn notes(link: &Link, node: &Node) -> Vec<String> {
     if let Some(behind) = node.inhabitants.behind(link)
         && behind.inhabitant.ingress
     {
+        some(&mut notes, of_swarm(node.inhabitants.services()));
         some(&mut notes, services(&node.ingress));
     }
     notes
@@ -100,11 +102,51 @@ fn services(services: &[Service]) -> Vec<String> {
                 true => "nobody".to_owned(),
                 false => backends.join(", "),
             };
+            let called = match &service.name {
+                Some(name) => format!(" (service {})", printable(name)),
+                None => String::new(),
+            };
             format!(
-                "IPVS {} balances over {backends} ({})",
+                "IPVS {}{called} balances over {backends} ({})",
                 service.service,
                 printable(&service.scheduler)
             )
+        })
+        .collect()
+}
+
+/// What Docker says of Swarm's services, whether or not IPVS can be asked.
+fn of_swarm(services: &[swarm::Service]) -> Vec<String> {
+    services
+        .iter()
+        .map(|service| {
+            let mut line = format!(
+                "Swarm service {} on {}",
+                printable(&service.name),
+                printable(&service.network)
+            );
+            if let Some(address) = service.address {
+                line += &format!(" at {address}");
+            }
+            if let Some(mark) = service.mark {
+                line += &format!(", fwmark {mark}");
+            }
+            for port in &service.ports {
+                line += &format!(", {}", printable(port));
+            }
+            let tasks = service.tasks.iter();
+            let mut tasks: Vec<_> = tasks
+                .map(|task| format!("{} ({})", task.address, printable(&task.name)))
+                .collect();
+            let more = tasks.len().saturating_sub(MOST);
+            tasks.truncate(MOST);
+            if more > 0 {
+                tasks.push(format!("{more} more"));
+            }
+            if !tasks.is_empty() {
+                line += &format!(", tasks {}", tasks.join(", "));
+            }
+            line
         })
         .collect()
 }

@@ -11,6 +11,7 @@ use crate::node::links::{Statistics, Vxlan};
 use crate::node::neighbours::{Forwarding, Neighbour};
 use crate::target::inhabitants::{Behind, Container, Process};
 use crate::target::links::Link;
+use crate::target::runtime as swarm;
 
 /// A link with all that is known of it.
 #[derive(Serialize)]
@@ -55,6 +56,7 @@ struct BehindRow<'a> {
     interface: Option<&'a str>,
     addresses: &'a [IpNet],
     services: &'a [Service],
+    swarm: &'a [swarm::Service],
 }
 
 impl<'a> Row<'a> {
@@ -106,6 +108,10 @@ impl<'a> BehindRow<'a> {
             addresses: far_end.map_or(&[], |link| &link.addresses),
             services: match inhabitant.ingress {
                 true => &node.ingress,
+                false => &[],
+            },
+            swarm: match inhabitant.ingress {
+                true => node.inhabitants.services(),
                 false => &[],
             },
         }

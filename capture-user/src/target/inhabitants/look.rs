@@ -9,7 +9,7 @@ use crate::target::links::{Link, own_addresses};
 use crate::target::netns::{Ids, links_of};
 use crate::target::process::cgroup::Engine;
 use crate::target::process::{Seen, scan};
-use crate::target::runtime::{Names, names, pods};
+use crate::target::runtime::{Names, names, pods, services};
 use crate::target::workload::{NAMED_NAMESPACES, open_namespace};
 
 impl Inhabitants {
@@ -82,6 +82,15 @@ impl Inhabitants {
                 inhabitant.netns.push(name);
             }
         }
+        if self.by_netns.values().any(|inhabitant| inhabitant.ingress) {
+            match services().await {
+                Ok(services) => self.services = services,
+                Err(why) => {
+                    let missing = || format!("Swarm's services are told by their marks: {why}");
+                    self.missing.get_or_insert_with(missing);
+                }
+            }
+        }
         for netns in wanted {
             if let Some(links) = links_of(netns).await {
                 self.by_netns.entry(netns).or_default().links = links;
@@ -124,6 +133,7 @@ pub(super) fn inhabitant(mut seen: Vec<Seen>) -> Inhabitant {
                 engine: innermost.engine,
                 pod: None,
                 pod_uid: innermost.pod.clone(),
+                service: None,
             });
         }
     }
@@ -150,6 +160,7 @@ pub(super) fn complete(container: &mut Container, names: &Names) {
     };
     container.name = Some(named.name.clone());
     container.pod.clone_from(&named.pod);
+    container.service.clone_from(&named.service);
     if container.engine == Engine::Unknown {
         container.engine = named.engine;
     }

@@ -4,6 +4,7 @@
 //! with a name, or at least a process. [`Inhabitants::look`] finds out about all of them at once.
 
 mod look;
+mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -13,7 +14,7 @@ use serde::Serialize;
 use super::links::Link;
 use super::name::printable;
 use super::process::cgroup::{Engine, short};
-use super::runtime::Pod;
+use super::runtime::{Pod, Service};
 
 /// What Docker calls the namespace of Swarm's ingress, in its folder of namespaces.
 pub const INGRESS: &str = "ingress_sbox";
@@ -28,6 +29,8 @@ pub struct Inhabitants {
     by_netns: BTreeMap<i32, Inhabitant>,
     /// The addresses of the namespace that was looked from: nobody else is called by them.
     own: BTreeSet<IpAddr>,
+    /// The services of Swarm; looked up only where its ingress is among the namespaces.
+    services: Vec<Service>,
     /// Whose the namespace is that was looked from, where that was entered for its sake.
     pub here: Option<Here>,
     /// Why names of containers are missing, if they are: one line.
@@ -75,6 +78,8 @@ pub struct Container {
     pub pod: Option<Pod>,
     /// The pod's uid.
     pub pod_uid: Option<String>,
+    /// The service of Docker Swarm that it is a task of.
+    pub service: Option<String>,
 }
 
 /// A process that lives there.
@@ -122,9 +127,13 @@ impl Inhabitants {
     pub fn names(&self) -> Vec<(IpAddr, String, i32)> {
         let mut names: BTreeMap<IpAddr, Option<(String, i32)>> = BTreeMap::new();
         for (netns, inhabitant) in &self.by_netns {
-            let name = inhabitant.name().map(|name| (name, *netns));
+            let own_name = inhabitant.name();
             let addresses = inhabitant.links.values().flat_map(|link| &link.addresses);
             for address in addresses.map(ipnet::IpNet::addr).filter(is_ones_own) {
+                // The ingress has the services' virtual addresses beside its own.
+                let service = inhabitant.ingress.then(|| self.service_at(address));
+                let name = service.flatten().or_else(|| own_name.clone());
+                let name = name.map(|name| (name, *netns));
                 names
                     .entry(address)
                     .and_modify(|known| {
@@ -243,6 +252,7 @@ pub(crate) fn example(all: &[(i32, &str, &[&str])]) -> Inhabitants {
             engine: Engine::Docker,
             pod: None,
             pod_uid: None,
+            service: None,
         };
         let inhabitant = Inhabitant {
             containers: vec![container],

@@ -2,7 +2,7 @@ use super::look::{complete, inhabitant};
 use super::*;
 use crate::target::links::{Peer, example};
 use crate::target::process::{self, Seen, cgroup};
-use crate::target::runtime::{Named, Names};
+use crate::target::runtime::{Named, Names, Task};
 
 fn id(digit: char) -> String {
     digit.to_string().repeat(64)
@@ -22,6 +22,7 @@ fn container(name: Option<&str>) -> Container {
         engine: Engine::Docker,
         pod: None,
         pod_uid: None,
+        service: None,
     }
 }
 
@@ -78,6 +79,7 @@ fn what_the_engine_knows_is_added() {
             engine: Engine::Podman,
             running: true,
             pod: Some(pod()),
+            service: Some("shop".into()),
         }],
         ..Names::default()
     };
@@ -85,6 +87,7 @@ fn what_the_engine_knows_is_added() {
     assert_eq!(nameless.name.as_deref(), Some("web"));
     assert_eq!(nameless.engine, Engine::Podman);
     assert_eq!(nameless.pod, Some(pod()));
+    assert_eq!(nameless.service.as_deref(), Some("shop"));
 }
 
 #[test]
@@ -133,7 +136,6 @@ fn an_address_has_a_name_unless_several_have_the_address() {
         with_address(Some("other"), &["10.0.0.1/8"]),
         with_address(None, &["172.17.0.4/16"]),
     ]);
-    let address = |text: &str| text.parse::<IpAddr>().expect("an address");
     assert_eq!(
         node.names(),
         [
@@ -186,10 +188,6 @@ fn the_node_s_own_address_is_nobody_else_s_name() {
     assert_eq!(named, ["172.17.0.2"]);
 }
 
-fn address(text: &str) -> IpAddr {
-    text.parse().expect("an address")
-}
-
 #[test]
 fn the_addresses_of_a_namespace_that_was_entered_are_called_by_who_lives_there() {
     let mut node = all(vec![with_address(
@@ -227,4 +225,106 @@ fn a_host_that_is_looked_at_from_a_pod_is_not_called_by_the_pods_on_its_network(
         seen(30, &format!("/docker/{}", id('a'))),
     ]);
     assert!(!own.shared);
+}
+
+fn address(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+fn service(name: &str, vip: &str, mark: u32, tasks: &[(&str, &str)]) -> Service {
+    let tasks = tasks.iter();
+    Service {
+        name: name.into(),
+        network: "ingress".into(),
+        address: vip.parse().ok(),
+        mark: Some(mark),
+        ports: Vec::new(),
+        tasks: tasks
+            .map(|(name, at)| Task {
+                name: (*name).into(),
+                address: address(at),
+            })
+            .collect(),
+    }
+}
+
+/// The ingress, with its own address and two virtual ones, and two services of which one is on two
+/// networks.
+fn swarm() -> Inhabitants {
+    let mut ingress = with_address(None, &["10.0.0.2/24", "10.0.0.3/32", "10.0.0.5/32"]);
+    ingress.ingress = true;
+    let mut node = all(vec![ingress]);
+    node.services = vec![
+        service("shop", "10.0.0.3", 257, &[("shop.1.x", "10.0.0.4")]),
+        service("shop", "10.0.1.3", 258, &[]),
+        service("mail", "10.0.0.5", 259, &[("mail.1.y", "10.0.0.6")]),
+        service("odd", "10.0.1.3", 260, &[]),
+    ];
+    node
+}
+
+#[test]
+fn a_virtual_address_is_called_by_its_service_and_the_ingress_keeps_its_own() {
+    let named = [
+        (address("10.0.0.2"), INGRESS.to_owned(), 0),
+        (address("10.0.0.3"), "shop".to_owned(), 0),
+        (address("10.0.0.5"), "mail".to_owned(), 0),
+    ];
+    assert_eq!(swarm().names(), named);
+    // Elsewhere such an address is somebody else's.
+    let mut node = swarm();
+    node.by_netns = all(vec![with_address(Some("web"), &["10.0.0.3/24"])]).by_netns;
+    assert_eq!(node.names(), [(address("10.0.0.3"), "web".to_owned(), 0)]);
+}
+
+#[test]
+fn what_ipvs_balances_is_a_service_by_its_mark_or_its_address() {
+    let node = swarm();
+    let balanced = |mark, at: Option<&str>| node.service_balanced(mark, at.map(address));
+    assert_eq!(balanced(Some(257), None).as_deref(), Some("shop"));
+    assert_eq!(balanced(Some(258), None).as_deref(), Some("shop"));
+    assert_eq!(balanced(Some(1), None), None);
+    assert_eq!(balanced(None, Some("10.0.0.5")).as_deref(), Some("mail"));
+    // Two networks have it.
+    assert_eq!(balanced(None, Some("10.0.1.3")), None);
+    assert_eq!(balanced(None, None), None);
+    assert_eq!(
+        node.task_at(address("10.0.0.6")).as_deref(),
+        Some("mail.1.y")
+    );
+    assert_eq!(node.task_at(address("10.0.0.2")), None);
+}
+
+#[test]
+fn servers_that_are_containers_of_one_service_are_that_service() {
+    let of = |service: Option<&str>, at: &str| {
+        let mut inhabitant = with_address(Some("some.1.x"), &[at]);
+        inhabitant.containers[0].service = service.map(str::to_owned);
+        inhabitant
+    };
+    let node = all(vec![
+        of(Some("shop"), "10.0.0.4/24"),
+        of(Some("shop"), "10.0.0.5/24"),
+        of(Some("mail"), "10.0.0.6/24"),
+        of(None, "10.0.0.7/24"),
+        of(Some("shop"), "10.0.0.8/24"),
+        of(Some("mail"), "10.0.0.8/24"),
+    ]);
+    let service = |servers: &[&str]| {
+        let servers: Vec<_> = servers.iter().map(|at| address(at)).collect();
+        node.service_of(&servers)
+    };
+    assert_eq!(service(&["10.0.0.4", "10.0.0.5"]).as_deref(), Some("shop"));
+    // The others run on other nodes.
+    assert_eq!(service(&["10.0.0.6", "10.9.9.9"]).as_deref(), Some("mail"));
+    // Of two services, of none at all, an address that two have, nothing known.
+    for servers in [
+        &["10.0.0.4", "10.0.0.6"][..],
+        &["10.0.0.4", "10.0.0.7"],
+        &["10.0.0.8"],
+        &["10.9.9.9"],
+        &[],
+    ] {
+        assert_eq!(service(servers), None, "{servers:?}");
+    }
 }

@@ -95,6 +95,7 @@ fn named(pods: PodSandboxes, containers: Containers, engine: Engine) -> Vec<Name
         engine,
         running: *ready,
         pod: Some(pod.clone()),
+        service: None,
     });
     let members = containers.containers.into_iter().map(|container| Named {
         name: container
@@ -103,6 +104,7 @@ fn named(pods: PodSandboxes, containers: Containers, engine: Engine) -> Vec<Name
         engine,
         running: container.state == CONTAINER_RUNNING,
         pod: by_id.get(&container.sandbox).map(|(pod, _)| pod.clone()),
+        service: None,
         id: container.id,
     });
     let mut all: Vec<_> = holders.chain(members).collect();

@@ -3,7 +3,7 @@
 //! Whose a process is, its control groups tell by an id. The names belonging to the ids only the
 //! container engines know, each over a socket of its own:
 //!
-//! - `docker`: Docker's API, which podman offers too
+//! - `docker`: Docker's API, which podman offers too, and Swarm's services
 //! - `cri`: the interface that containerd and CRI-O have for kubelet
 //! - `http`, `grpc`: one question over such a socket
 //! - [`pods`]: the names of pods, which kubelet writes down
@@ -17,6 +17,7 @@ mod http;
 mod pods;
 
 use std::fmt::{self, Display, Formatter};
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -44,6 +45,34 @@ pub struct Named {
     pub running: bool,
     /// The pod that it is part of.
     pub pod: Option<Pod>,
+    /// The service of Docker Swarm that it is a task of.
+    pub service: Option<String>,
+}
+
+/// A service of Docker Swarm, as one of its networks knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Service {
+    /// Its name. Print it through [`crate::target::name::printable`].
+    pub name: String,
+    /// The network's.
+    pub network: String,
+    /// Its virtual address there, which IPVS balances; none where DNS does that.
+    pub address: Option<IpAddr>,
+    /// The mark (fwmark) that this node's Docker gives to packets for it, by which IPVS knows them.
+    pub mark: Option<u32>,
+    /// The ports that it publishes, in Docker's words.
+    pub ports: Vec<String>,
+    /// What runs for it, on any node.
+    pub tasks: Vec<Task>,
+}
+
+/// What runs for a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Task {
+    /// Its container's name.
+    pub name: String,
+    /// Its address on the network.
+    pub address: IpAddr,
 }
 
 /// A pod by its name.
@@ -117,6 +146,31 @@ pub async fn names() -> Names {
     names
 }
 
+/// The services of Swarm on this node, from Docker; an error says why they aren't known.
+///
+/// # Errors
+///
+/// One line, as [`Names::failures`].
+pub async fn services() -> Result<Vec<Service>, String> {
+    let docker = Docker::usual(Engine::Docker)?;
+    if !docker.socket.exists() {
+        return Err("no Docker answers here".into());
+    }
+    let why = match tokio::time::timeout(PATIENCE, docker.services()).await {
+        Ok(Ok(services)) => return Ok(services),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => too_late(),
+    };
+    Err(format!(
+        "docker at {} doesn't tell Swarm's services: {why}",
+        printable(&docker.socket.to_string_lossy())
+    ))
+}
+
+fn too_late() -> String {
+    format!("no answer within {} s", PATIENCE.as_secs())
+}
+
 /// What an engine has to say.
 enum Answer {
     /// It isn't there.
@@ -173,7 +227,7 @@ async fn wait_for(
         Ok(Ok(Some(containers))) => return Answer::Containers(containers),
         Ok(Ok(None)) => return Answer::None,
         Ok(Err(why)) => why,
-        Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+        Err(_) => too_late(),
     };
     let engine = match engine {
         Engine::Unknown => "the engine",

@@ -243,6 +243,7 @@ mod tests {
             engine: Engine::Docker,
             running: true,
             pod: None,
+            service: None,
         }
     }
 

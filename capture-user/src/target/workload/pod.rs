@@ -153,6 +153,7 @@ mod tests {
             engine: Engine::Containerd,
             running: true,
             pod: Some(pod("db")),
+            service: None,
         };
         let names = Names {
             containers: vec![named],
