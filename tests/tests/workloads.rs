@@ -8,6 +8,7 @@ use std::path::Path;
 
 use attached::{attached, wait_until_nothing_is_attached};
 use lab::namespace::Namespace;
+use lab::need;
 use lab::nodecap::{Capture, Nodecap};
 use lab::process::Finished;
 use lab::read::CaptureFile;
@@ -233,21 +234,75 @@ fn a_namespace_that_no_interface_leads_into_is_captured_from_inside() {
     refused(&node, &["-i", "lo", "--netns", path], 2, &["inside"]);
 }
 
-#[test]
-fn a_pod_on_a_macvlan_is_captured_from_inside() {
+/// A pod on a link of this kind, which sits on one of the node's and leads nowhere that the node
+/// could see. Its packets are captured in there.
+#[track_caller]
+fn assert_captured_from_inside(kind: &str) {
     let node = Namespace::silent();
     let pod = Namespace::silent();
     add_wire(&node, "below", "beyond", 1_500);
-    node.ip("link add link below name eth0 type macvlan mode bridge");
+    node.ip(&format!("link add link below name eth0 type {kind}"));
     node.ip(&format!("link set eth0 netns {}", pod.pid()));
+    pod.ip("addr add 192.0.2.7/24 dev eth0");
     pod.ip("link set eth0 up");
+    let scratch = Scratch::new();
+    let file = scratch.path("pod.pcapng");
     let pid = pod.pid().to_string();
-    let capture = Nodecap::new(&node, &["capture", "-w", "/dev/null", "--pid", &pid]).start();
+    let capture = Nodecap::new(&node, &["capture", "--pid", &pid])
+        .args(["--proto", "udp"])
+        .write(&file)
+        .start();
     assert_eq!(names(&capture), ["lo", "eth0"]);
-    let sent = lab::frames::corpus::rich();
-    lab::replay::send(&pod, "eth0", &sent);
-    capture.wait_until_captured(sent.len() as u64);
+    capture.wait_for_mention("captured from inside");
+    assert!(attached(&node).is_empty());
+    pod.ip("neigh add 192.0.2.9 lladdr 02:00:00:00:00:09 dev eth0");
+    let socket = pod.udp("192.0.2.7:0");
+    socket.send_to(b"hello", "192.0.2.9:9").expect("sent");
+    capture.wait_until_captured(1);
     capture.stop();
+    assert_eq!(CaptureFile::read(&file).packets_of("eth0").len(), 1);
+    wait_until_nothing_is_attached(&pod);
+}
+
+#[test]
+fn a_pod_on_a_macvlan_is_captured_from_inside() {
+    assert_captured_from_inside("macvlan mode bridge");
+}
+
+#[test]
+fn a_pod_on_an_ipvlan_is_captured_from_inside() {
+    need!("link ipvlan");
+    assert_captured_from_inside("ipvlan mode l2");
+    assert_captured_from_inside("ipvlan mode l3");
+}
+
+#[test]
+fn a_name_that_two_namespaces_have_is_told_with_both() {
+    let node = Namespace::silent();
+    let (blue, other) = (Namespace::silent(), Namespace::silent());
+    connect(&node, "to-blue", &blue, "eth0");
+    connect(&node, "to-other", &other, "eth0");
+    tool::run(node.command("mount").args(["-t", "tmpfs", "tmpfs", "/run"]));
+    node.ip(&format!("netns attach blue {}", blue.pid()));
+    let dockers = "/run/docker/netns/blue";
+    tool::run(node.command("mkdir").args(["-p", "/run/docker/netns"]));
+    tool::run(node.command("touch").arg(dockers));
+    let bind = |namespace: &Namespace| {
+        let mut mount = node.command("mount");
+        mount.args(["--bind".as_ref(), namespace.path().as_os_str()]);
+        tool::run(mount.arg(dockers));
+    };
+    bind(&other);
+    refused(
+        &node,
+        &["--netns", "blue"],
+        2,
+        &["blue", "/run/netns/blue", dockers],
+    );
+    assert_eq!(listens_on(&node, &["--netns", dockers]), ["to-other"]);
+    // One with two names is one.
+    bind(&blue);
+    assert_eq!(listens_on(&node, &["--netns", "blue"]), ["to-blue"]);
 }
 
 #[test]

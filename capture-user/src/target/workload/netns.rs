@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{Ids, Place};
@@ -15,17 +15,25 @@ pub(crate) const FOLDERS: [&str; 2] = ["/run/netns", "/run/docker/netns"];
 
 /// Finds a namespace by its path, which holds a slash, or by its name.
 pub(super) async fn find(which: &str, ids: &mut Ids) -> Result<Place> {
-    let path = match path(which) {
-        Some(path) => path,
-        None => {
-            return Err(Error::usage(format!(
-                "--netns {}: no namespace has this name; {}",
-                printable(which),
-                candidates()
-            )));
-        }
+    let paths = paths(which);
+    let Some(path) = paths.first() else {
+        return Err(Error::usage(format!(
+            "--netns {}: no namespace has this name; {}",
+            printable(which),
+            candidates()
+        )));
     };
-    let file = open(&path).map_err(|error| refusal(which, &error))?;
+    // Files that stand for one namespace are one.
+    let distinct: BTreeSet<_> = paths.iter().filter_map(|path| inode(path)).collect();
+    if distinct.len() > 1 {
+        let paths = paths.iter().map(|path| path.display().to_string());
+        return Err(Error::usage(format!(
+            "--netns {}: that could be {}: give the path",
+            printable(which),
+            paths.collect::<Vec<_>>().join(", ")
+        )));
+    }
+    let file = open(path).map_err(|error| refusal(which, &error))?;
     let netns = ids
         .of_file(&file)
         .await
@@ -39,7 +47,7 @@ pub(super) async fn find(which: &str, ids: &mut Ids) -> Result<Place> {
         })?;
     Ok(Place {
         netns,
-        file: path,
+        file: path.clone(),
         whose: format!("netns {}", printable(which)),
         container: None,
         process: None,
@@ -48,14 +56,26 @@ pub(super) async fn find(which: &str, ids: &mut Ids) -> Result<Place> {
 
 /// The file that stands for a namespace; none for a name that isn't one.
 pub(super) fn path(which: &str) -> Option<PathBuf> {
+    paths(which).into_iter().next()
+}
+
+/// All files that may be meant: several where more than one folder has the name.
+fn paths(which: &str) -> Vec<PathBuf> {
     if which.contains('/') {
-        return Some(PathBuf::from(which));
+        return vec![PathBuf::from(which)];
     }
     // `.` and `..` are folders, not namespaces.
     FOLDERS
         .iter()
         .map(|folder| Path::new(folder).join(which))
-        .find(|path| fs::symlink_metadata(path).is_ok_and(|found| !found.is_dir()))
+        .filter(|path| fs::symlink_metadata(path).is_ok_and(|found| !found.is_dir()))
+        .collect()
+}
+
+/// What tells namespaces apart.
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 /// Opens it, without waiting for anything where it is a pipe, or a device after all.
