@@ -33,6 +33,8 @@ pub struct Containerd {
 impl Containerd {
     /// The bridge that pods are on.
     pub const BRIDGE: &str = "cni0";
+    /// The node's address on it: the first of the pods' network.
+    pub const GATEWAY: &str = "10.90.0.1";
 
     /// Starts it, and waits until it answers and has its image.
     ///
@@ -173,6 +175,16 @@ impl Containerd {
         assert_eq!(id.len(), 64, "containerd answered {answer:?}");
         self.pods.push(id.clone());
         id
+    }
+
+    /// Runs a program of busybox in a pod's container, and waits for its end, well or not.
+    #[track_caller]
+    pub fn exec(&self, id: &str, words: &str) {
+        let mut command = self.ctr(&["--namespace", "k8s.io", "tasks", "exec"]);
+        command.args(["--exec-id", "lab", id, "/bin/busybox"]);
+        if let Err(error) = command.args(words.split_whitespace()).output() {
+            panic!("{command:?} can't be started: {error}");
+        }
     }
 
     /// Calls a method of CRI over HTTP/2 as gRPC does.

@@ -3,6 +3,9 @@
 #[path = "common/groups.rs"]
 mod groups;
 
+use std::fs;
+use std::net::TcpStream;
+
 use groups::Groups;
 use lab::containerd::Containerd;
 use lab::nodecap::Nodecap;
@@ -39,20 +42,59 @@ fn a_pod_is_found_by_name_and_shown_by_it() {
     row("pod shop/db");
     let veth = row("pod default/web")["name"].as_str().unwrap_or_default();
 
+    // What the pod sends shows there, by its name, in every output.
     let scratch = Scratch::new();
-    let file = scratch.path("pod.pcapng");
-    let capture = nodecap(&["capture", "--pod", "default/web"])
-        .write(&file)
-        .start();
+    let (file, flows) = (scratch.path("pod.pcapng"), scratch.path("pod.flows"));
+    let capture = nodecap(&[
+        "capture",
+        "--pod",
+        "default/web",
+        "--proto",
+        "tcp",
+        "--print",
+    ])
+    .args(["--flows".as_ref(), flows.as_os_str()])
+    .write(&file)
+    .start();
     let line = capture.wait_for_line("listening on ");
     assert!(
         line.starts_with(&format!("listening on {veth}, snapshot")),
         "{line}"
     );
-    capture.stop();
-    let said = CaptureFile::read(&file).interfaces[0].description.clone();
+    let of_other = nodecap(&["capture", "--pod", "shop/db", "--proto", "tcp"]).start();
+    let address = behind["addresses"][0].as_str().unwrap_or_default();
+    let address = address.split('/').next().unwrap_or_default();
+    // Nobody listens at either end.
+    containerd.exec(&web, &format!("nc {} 81", Containerd::GATEWAY));
+    capture.wait_until_captured(2);
+    let to_pod = format!("{address}:82");
+    let refused = containerd.node().run(|| TcpStream::connect(&to_pod));
+    refused.expect_err("a reset");
+    capture.wait_until_captured(4);
+    let text = capture.stop().stdout_text();
+    assert_eq!(of_other.stop().counts().received, 0);
+    for said in ["IP default/web.", " > default/web.82: Flags [S]"] {
+        assert!(text.contains(said), "no `{said}` in\n{text}");
+    }
+    let called = format!("Connection reset by default/web ({to_pod}), first seen coming out of");
+    let written = CaptureFile::read(&file);
+    let said = written.interfaces[0].description.clone();
     let said = said.unwrap_or_default();
     assert!(said.ends_with(", pod default/web (eth0)"), "{said}");
+    let comments = written
+        .packets
+        .iter()
+        .flat_map(|packet| packet.comments.clone());
+    let comments: String = comments.collect();
+    assert!(comments.contains(&called), "no `{called}` in {comments}");
+    for key in [" to_name=default/web", " from_name=default/web"] {
+        assert!(comments.contains(key), "no `{key}` in {comments}");
+    }
+    let lines = fs::read_to_string(&flows).expect("flows");
+    for field in ["client_name", "server_name", "from_name", "to_name"] {
+        let said = format!("\"{field}\":\"default/web\"");
+        assert!(lines.contains(&said), "no `{said}` in {lines}");
+    }
 
     // Its containers have names of their own, and ids.
     let by_id = nodecap(&["capture", "-q", "--container", &web[..12]]).start();
