@@ -270,6 +270,19 @@ fn a_pod_on_a_macvlan_is_captured_from_inside() {
 }
 
 #[test]
+fn a_capture_from_inside_ends_with_the_process_that_it_was_for() {
+    let (node, island) = (Namespace::silent(), Namespace::silent());
+    let pid = island.pid().to_string();
+    let capture = Nodecap::new(&node, &["capture", "-w", "/dev/null", "--pid", &pid]).start();
+    assert_eq!(names(&capture), ["lo"]);
+    // The capture itself keeps the namespace, and its loopback interface with it.
+    drop(island);
+    let finished = capture.wait();
+    assert_eq!(finished.code(), Some(0), "{}", finished.stderr);
+    assert!(finished.stop_reason().contains("interface"));
+}
+
+#[test]
 fn a_pod_on_an_ipvlan_is_captured_from_inside() {
     need!("link ipvlan");
     assert_captured_from_inside("ipvlan mode l2");
