@@ -70,8 +70,9 @@ struct Type {
 impl Btf {
     /// The running kernel's.
     pub(super) fn of_this_kernel() -> Result<Self, BtfError> {
-        let mut bytes = Vec::new();
         let file = std::fs::File::open(KERNEL)?;
+        let len = file.metadata()?.len().min(MAX_LEN);
+        let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
         io::Read::read_to_end(&mut io::Read::take(file, MAX_LEN), &mut bytes)?;
         Self::parse(bytes)
     }

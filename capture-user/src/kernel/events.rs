@@ -10,6 +10,7 @@ use zerocopy::FromBytes as _;
 use super::identity::IdentityKey;
 use super::reasons::Reasons;
 use super::ring::{Next, Ring};
+use super::types::Types;
 use crate::flow::evidence::{Change, Drop, Evidence, Fact, KernelReset, Mapping};
 use crate::flow::tuple::{Endpoint, Tuple};
 
@@ -28,7 +29,7 @@ impl Events {
             ring: Ring::new(map.fd().as_fd().try_clone_to_owned()?, 0, bytes, key)?,
             _map: map,
             key,
-            reasons: Reasons::of_this_kernel(),
+            reasons: &Types::of_this_kernel().reasons,
         })
     }
 

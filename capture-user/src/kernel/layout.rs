@@ -1,7 +1,5 @@
 //! What the kernel side must know of this kernel's structures, and what can't be told without.
 
-use std::sync::OnceLock;
-
 use capture_common::names::offsets as names;
 
 use super::btf::{Btf, BtfError};
@@ -93,16 +91,6 @@ const TUPLE_LEN: u32 = 40;
 const KFREE_SKB_WITH_REASON: u32 = 3;
 
 impl Layout {
-    /// Looks all of it up in the running kernel's type information, the first time.
-    pub(super) fn of_this_kernel() -> Self {
-        static LAYOUT: OnceLock<Layout> = OnceLock::new();
-        let layout = LAYOUT.get_or_init(|| match Btf::of_this_kernel() {
-            Ok(btf) => Self::find(&btf),
-            Err(error) => Self::without(&error),
-        });
-        layout.clone()
-    }
-
     /// Nobody asked.
     pub(super) fn nothing() -> Self {
         let unasked = || Err("not asked for".to_owned());
@@ -116,7 +104,7 @@ impl Layout {
     }
 
     /// Nothing is known.
-    fn without(error: &BtfError) -> Self {
+    pub(super) fn without(error: &BtfError) -> Self {
         let missing = || Err(format!("no type information of this kernel ({error})"));
         Self {
             globals: Vec::new(),
@@ -127,7 +115,8 @@ impl Layout {
         }
     }
 
-    fn find(btf: &Btf) -> Self {
+    /// Looks all of it up.
+    pub(super) fn find(btf: &Btf) -> Self {
         let mut globals = Vec::new();
         let mut look_up = |members: &[Member]| {
             for (global, structure, path) in members {
@@ -191,10 +180,11 @@ fn tuples(btf: &Btf) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::types::Types;
 
     #[test]
     fn all_of_this_kernels_layout_is_found() {
-        let layout = Layout::of_this_kernel();
+        let layout = &Types::of_this_kernel().layout;
         assert_eq!(layout.resets, Ok(()));
         let gives_none = |why: &String| why.contains("without giving a reason");
         assert!(layout.drops.as_ref().map_or_else(gives_none, |()| true));

@@ -8,7 +8,7 @@
 //! - [`events`]: what else the kernel side tells, as evidence; [`tracepoints`] attaches what tells
 //!   it
 //! - `layout`: where things lie in this kernel's structures, and `reasons`: what it calls its
-//!   numbers, both read from its type information by `btf`
+//!   numbers; `types` reads both from its type information, by `btf`
 //! - [`expression`]: a filter expression's code, put into the programs; [`libpcap`] compiles it
 //! - `identity`: takes the kernel's addresses out of what it tells
 //! - `follow`: teaches the kernel side which tuples to follow
@@ -43,6 +43,7 @@ mod sys;
 mod tables;
 pub mod test_run;
 pub mod tracepoints;
+mod types;
 pub mod xtables;
 
 pub use events::Events;

@@ -22,6 +22,7 @@ use super::probe;
 use super::rings::{Rings, Share};
 use super::sys;
 use super::tables::{Places, fill};
+use super::types::Types;
 use crate::filter::Tables;
 use crate::packet::Direction;
 use crate::target::links::Framing;
@@ -114,7 +115,7 @@ impl Kernel {
         let wake_at = u64::from(share.bytes) / WAKE_FRACTION;
         // What isn't asked for isn't looked up.
         let mut layout = if setup.follow || setup.events {
-            Layout::of_this_kernel()
+            Types::of_this_kernel().layout.clone()
         } else {
             Layout::nothing()
         };

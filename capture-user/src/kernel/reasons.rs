@@ -3,7 +3,6 @@
 //! The numbers differ from kernel to kernel; its own type information names them.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
 
 use super::btf::Btf;
 
@@ -15,19 +14,12 @@ pub(super) struct Reasons {
 }
 
 impl Reasons {
-    /// Looks them up, the first time. They are kept for as long as the process lives.
-    pub(super) fn of_this_kernel() -> &'static Self {
-        static REASONS: OnceLock<Reasons> = OnceLock::new();
-        REASONS.get_or_init(|| match Btf::of_this_kernel() {
-            Ok(btf) => Self {
-                resets: names(&btf, "sk_rst_reason", "SK_RST_REASON_"),
-                drops: names(&btf, "skb_drop_reason", "SKB_DROP_REASON_"),
-            },
-            Err(error) => {
-                tracing::debug!("reasons have no names: {error}");
-                Self::default()
-            }
-        })
+    /// Looks them up.
+    pub(super) fn find(btf: &Btf) -> Self {
+        Self {
+            resets: names(btf, "sk_rst_reason", "SK_RST_REASON_"),
+            drops: names(btf, "skb_drop_reason", "SKB_DROP_REASON_"),
+        }
     }
 
     /// Of `enum sk_rst_reason`.
@@ -59,11 +51,11 @@ fn names(btf: &Btf, list: &str, prefix: &str) -> HashMap<u32, &'static str> {
 mod tests {
     use capture_common::event::NO_REASON;
 
-    use super::*;
+    use crate::kernel::types::Types;
 
     #[test]
     fn this_kernels_reasons_have_their_names_without_prefix() {
-        let reasons = Reasons::of_this_kernel();
+        let reasons = &Types::of_this_kernel().reasons;
         assert!(reasons.drops.values().any(|name| *name == "NETFILTER_DROP"));
         assert!(reasons.drops.values().any(|name| *name == "NO_SOCKET"));
         assert_eq!(reasons.of_reset(NO_REASON), None);

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::super::layout::Layout;
 use super::super::probe;
+use super::super::types::Types;
 use super::privileges::GRANT;
 use super::{Ability, About, Findings};
 
@@ -29,7 +29,7 @@ pub(super) struct Evidence {
 
 impl Evidence {
     pub(super) fn gather() -> Self {
-        let layout = Layout::of_this_kernel();
+        let layout = Types::of_this_kernel().layout.clone();
         let received = probe::tracepoint(c"tcp_receive_reset", 1);
         Self {
             identity: probe::Classifier::load_with_address().map(drop),
