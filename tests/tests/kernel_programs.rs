@@ -176,14 +176,15 @@ fn every_program_is_accepted_in_every_shape() {
 #[test]
 fn all_programs_are_accepted_with_nothing_and_with_everything_switched_on() {
     for (at, (name, filter)) in filters().into_iter().enumerate() {
-        for shape in [shapes().next(), shapes().last()].into_iter().flatten() {
+        let nothing = shapes().next().filter(|_| at == 0 || !is_guest());
+        for shape in nothing.into_iter().chain(shapes().last()) {
             assert_accepted(name, &filter, shape, among(at));
         }
     }
 }
 
 /// All programs; an emulated machine, which takes seconds over each, loads two of them with each
-/// filter.
+/// filter, and only one filter with nothing switched on.
 fn among(filter: usize) -> &'static [(Framing, Direction)] {
     match (is_guest(), filter % 2) {
         (false, _) => &PROGRAMS,

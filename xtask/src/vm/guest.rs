@@ -56,9 +56,14 @@ impl Report {
 
 /// What a guest of this kernel said in the last run.
 pub(super) fn last_results(kernel: &Kernel) -> Result<Results> {
-    let log = results_log(&super::folder()?.join(kernel.series.to_string()));
+    let log = results_log(&folder_of(kernel)?);
     let said = fs::read(&log).with_context(|| format!("can't read {}", log.display()))?;
     Ok(Results::read(&String::from_utf8_lossy(&said)))
+}
+
+/// Where a matrix run leaves a kernel's guest.
+pub(super) fn folder_of(kernel: &Kernel) -> Result<PathBuf> {
+    Ok(super::folder()?.join(kernel.series.to_string()))
 }
 
 fn console_log(folder: &Path) -> PathBuf {
@@ -70,8 +75,9 @@ fn results_log(folder: &Path) -> PathBuf {
 }
 
 /// Boots a guest, has it carry out the plan, and waits for its end. `hear` gets what the guest
-/// says, line by line, as it comes.
+/// says, line by line, as it comes. What it is made of and what it says are left in the folder.
 pub(super) fn run(
+    folder: &Path,
     kernel: &Kernel,
     accelerator: Accelerator,
     base: &Base,
@@ -79,13 +85,12 @@ pub(super) fn run(
     limit: Duration,
     mut hear: impl FnMut(&str),
 ) -> Result<Report> {
-    let folder = super::folder()?.join(kernel.series.to_string());
-    fs::create_dir_all(&folder)?;
+    fs::create_dir_all(folder)?;
     // Another run's guest of the same kernel writes to the same places.
     let in_use = File::create(folder.join("lock"))?;
     in_use.lock().context("can't wait for another run")?;
-    let initramfs = image::of_guest(&folder, base, kernel, files)?;
-    for log in [console_log(&folder), results_log(&folder)] {
+    let initramfs = image::of_guest(folder, base, kernel, files)?;
+    for log in [console_log(folder), results_log(folder)] {
         fs::write(&log, "").with_context(|| format!("can't write {}", log.display()))?;
     }
     let machine = Machine {
@@ -95,8 +100,8 @@ pub(super) fn run(
     };
     let start = Instant::now();
     let mut command = machine.command(&[
-        &format!("file:{}", console_log(&folder).display()),
-        &format!("file:{}", results_log(&folder).display()),
+        &format!("file:{}", console_log(folder).display()),
+        &format!("file:{}", results_log(folder).display()),
     ])?;
     let mut guest = Guest(command.spawn().context("can't start qemu")?);
     let mut heard = 0;
@@ -104,14 +109,14 @@ pub(super) fn run(
     let mut processor_time = Duration::ZERO;
     let end = loop {
         processor_time = guest.processor_time().unwrap_or(processor_time);
-        let said = read(&results_log(&folder));
+        let said = read(&results_log(folder));
         while let Some((line, _)) = said.get(heard..).and_then(|rest| rest.split_once('\n')) {
             hear(line.trim_end_matches('\r'));
             heard += line.len() + 1;
         }
         // Looked at once more after its end: the last words may have come since.
         if has_ended {
-            let console = read(&console_log(&folder));
+            let console = read(&console_log(folder));
             break match console::trouble(&console) {
                 Some(trouble) => End::Trouble(trouble),
                 None if Results::read(&said).is_complete => End::Done,
@@ -119,10 +124,10 @@ pub(super) fn run(
             };
         }
         if start.elapsed() > limit {
-            let console = read(&console_log(&folder));
+            let console = read(&console_log(folder));
             break console::trouble(&console).map_or(End::TimeLimit(limit), End::Trouble);
         }
-        has_ended = guest.0.try_wait()?.is_some() || console::is_over(&read(&console_log(&folder)));
+        has_ended = guest.0.try_wait()?.is_some() || console::is_over(&read(&console_log(folder)));
         if !has_ended {
             sleep(Duration::from_millis(100));
         }
@@ -133,10 +138,10 @@ pub(super) fn run(
     Ok(Report {
         kernel: kernel.clone(),
         end,
-        results: Results::read(&read(&results_log(&folder))),
+        results: Results::read(&read(&results_log(folder))),
         took: start.elapsed(),
         processor_time,
-        folder,
+        folder: folder.to_path_buf(),
     })
 }
 

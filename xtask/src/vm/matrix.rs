@@ -67,7 +67,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let plan = plan(&choice);
 
     let side_by_side = options.jobs.unwrap_or_else(side_by_side);
-    let queue: Mutex<VecDeque<&Kernel>> = Mutex::new(kernels.iter().collect());
+    // The newer a kernel, the longer it takes, emulated. What is begun last had better be short.
+    let queue: Mutex<VecDeque<&Kernel>> = Mutex::new(kernels.iter().rev().collect());
     let next = || {
         queue
             .lock()
@@ -93,7 +94,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                     );
                 }
             };
-            reports.push(guest::run(kernel, accelerator, &base, &files, limit, hear));
+            let report = guest::folder_of(kernel).and_then(|folder| {
+                guest::run(&folder, kernel, accelerator, &base, &files, limit, hear)
+            });
+            reports.push(report);
         }
         reports
     };

@@ -71,6 +71,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         words.join(" ")
     );
     let report = guest::run(
+        &folder,
         kernel,
         accelerator,
         &base,
