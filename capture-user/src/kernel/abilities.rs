@@ -70,6 +70,12 @@ pub(super) fn refusal() -> String {
     format!("{why}; {remedy}; `nodecap doctor` shows what each is for")
 }
 
+/// Why there is no bpf(2), and the remedy, in one line.
+pub(super) fn no_call() -> String {
+    let (why, remedy) = Privileges::read().no_call();
+    format!("{why}; {remedy}")
+}
+
 /// Whether a refusal can be for want of privilege, as far as that can be told.
 pub(super) fn lacks_privilege() -> bool {
     let privileges = Privileges::read();
@@ -164,14 +170,7 @@ impl Findings {
     fn explain(&self, about: &About, error: &io::Error) -> (String, String) {
         match error.raw_os_error() {
             Some(libc::EPERM | libc::EACCES) => self.privileges.refusal(about.net_admin),
-            Some(libc::ENOSYS) if self.privileges.seccomp => (
-                "bpf(2) answers ENOSYS, and a seccomp filter is in force".into(),
-                "allow bpf(2) in the seccomp profile (of the container or the unit)".into(),
-            ),
-            Some(libc::ENOSYS) => (
-                "this kernel has no bpf(2)".into(),
-                "use a kernel built with CONFIG_BPF_SYSCALL".into(),
-            ),
+            Some(libc::ENOSYS) => self.privileges.no_call(),
             Some(libc::EINVAL) => ("this kernel doesn't know it".into(), about.kernel.into()),
             _ => (
                 format!("tried: {error}"),

@@ -158,6 +158,7 @@ fn explain(error: &(dyn StdError + 'static)) -> String {
     tracing::debug!("{error:?}");
     let remedy = match errno(error) {
         Some(Errno::PERM) => return abilities::refusal(),
+        Some(Errno::NOSYS) => return abilities::no_call(),
         // The verifier refuses with this one as well.
         Some(Errno::ACCESS) if abilities::lacks_privilege() => return abilities::refusal(),
         Some(Errno::ACCESS) => {

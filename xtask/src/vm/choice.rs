@@ -18,7 +18,7 @@ enum Part {
 /// way to attach, and one case of each thing that a capture rests on the kernel for. What is left
 /// out rests on no kernel (how a header is parsed, how a line looks), or is a case more of what is
 /// here: an emulated machine takes seconds over each capture.
-const MATRIX: [(&str, Part); 20] = [
+const MATRIX: [(&str, Part); 21] = [
     ("kernel_abilities", Part::All),
     ("doctor_command", Part::Only(&["a_capture_says"])),
     (
@@ -73,6 +73,8 @@ const MATRIX: [(&str, Part); 20] = [
             "masquerade_has_expired",
         ]),
     ),
+    // Last: a guest stays locked down.
+    ("forbidden", Part::Only(&["lockdown"])),
 ];
 
 /// What is to be run.

@@ -50,10 +50,28 @@ impl Privileges {
                 format!("kernel memory can't be read: lockdown is {mode}"),
                 "boot with lockdown=integrity, or without lockdown".into(),
             ),
+            // A container, and a network namespace of `ip netns`, have no securityfs.
             None => (
                 "no program may read kernel memory".into(),
-                "use a kernel built with CONFIG_BPF_EVENTS".into(),
+                "where the machine's own /sys/kernel/security/lockdown says confidentiality, boot \
+                 with lockdown=integrity; else use a kernel built with CONFIG_BPF_EVENTS"
+                    .into(),
             ),
+        }
+    }
+
+    /// Why there is no bpf(2) at all (`ENOSYS`), and what helps.
+    pub(super) fn no_call(&self) -> (String, String) {
+        if self.seccomp {
+            (
+                "bpf(2) answers ENOSYS, and a seccomp filter is in force".into(),
+                ALLOW.into(),
+            )
+        } else {
+            (
+                "this kernel has no bpf(2)".into(),
+                "use a kernel built with CONFIG_BPF_SYSCALL".into(),
+            )
         }
     }
 
@@ -71,7 +89,7 @@ impl Privileges {
             return (
                 "not permitted although the capabilities are there: a seccomp filter is in force"
                     .into(),
-                "allow bpf(2) in the seccomp profile (of the container or the unit)".into(),
+                ALLOW.into(),
             );
         }
         if let Some(mode) = &self.lockdown {
@@ -91,6 +109,8 @@ impl Privileges {
 
 pub(super) const GRANT: &str = "run it as root (sudo), or grant the program cap_bpf,cap_net_admin,cap_perfmon \
                      (setcap, systemd's AmbientCapabilities=, a container's capabilities)";
+
+const ALLOW: &str = "allow bpf(2) in the seccomp profile (of the container or the unit)";
 
 pub(super) const USER_NAMESPACE: (&str, &str) = (
     "not permitted: the capabilities are those of a user namespace",
