@@ -102,10 +102,15 @@ fn of<T>(read: io::Result<Vec<T>>, mut add: impl FnMut(&mut Section, T)) -> Sect
 }
 
 fn one(key: &str, read: Result<impl Serialize, Unavailable>) -> Section {
+    filled(read, |section, value| section.add(key.to_owned(), value))
+}
+
+/// A section of what was read, or why it wasn't.
+fn filled<T>(read: Result<T, Unavailable>, fill: impl FnOnce(&mut Section, T)) -> Section {
     match read {
-        Ok(value) => {
+        Ok(read) => {
             let mut section = Section::default();
-            section.add(key.to_owned(), value);
+            fill(&mut section, read);
             section
         }
         Err(why) => Section::missing(why),
@@ -113,79 +118,54 @@ fn one(key: &str, read: Result<impl Serialize, Unavailable>) -> Section {
 }
 
 fn firewall() -> Section {
-    match nftables::read() {
-        Err(why) => Section::missing(why),
-        Ok(ruleset) => {
-            let mut section = Section::default();
-            for chain in ruleset.chains {
-                let key = format!("chain {} {} {}", chain.family, chain.table, chain.chain);
-                section.add(key, chain);
-            }
-            for rule in ruleset.rules {
-                let nftables::Rule {
-                    family,
-                    table,
-                    chain,
-                    handle,
-                    ..
-                } = &rule;
-                let key = format!("rule {family} {table} {chain} handle {handle}");
-                section.add(key, rule);
-            }
-            for counter in ruleset.counters {
-                let key = format!(
-                    "counter {} {} {}",
-                    counter.family, counter.table, counter.name
-                );
-                section.add(key, counter);
-            }
-            section
+    filled(nftables::read(), |section, ruleset| {
+        for chain in ruleset.chains {
+            let key = format!("chain {} {} {}", chain.family, chain.table, chain.chain);
+            section.add(key, chain);
         }
-    }
+        for rule in ruleset.rules {
+            let at = format!("{} {} {}", rule.family, rule.table, rule.chain);
+            section.add(format!("rule {at} handle {}", rule.handle), rule);
+        }
+        for counter in ruleset.counters {
+            let nftables::Counter {
+                family,
+                table,
+                name,
+                ..
+            } = &counter;
+            section.add(format!("counter {family} {table} {name}"), counter);
+        }
+    })
 }
 
 fn old_firewall() -> Section {
-    match iptables::read() {
-        Err(why) => Section::missing(why),
-        Ok(ruleset) => {
-            let mut section = Section::default();
-            for chain in ruleset.chains {
-                let key = format!("chain {} {} {}", chain.family, chain.table, chain.chain);
-                section.add(key, chain);
-            }
-            // A rule's number says nothing once another one is put before it; what it says does.
-            for rule in ruleset.rules {
-                let iptables::Rule {
-                    family,
-                    table,
-                    chain,
-                    rule: words,
-                    ..
-                } = &rule;
-                section.add(format!("rule {family} {table} {chain} {words}"), rule);
-            }
-            section
+    filled(iptables::read(), |section, ruleset| {
+        for chain in ruleset.chains {
+            let key = format!("chain {} {} {}", chain.family, chain.table, chain.chain);
+            section.add(key, chain);
         }
-    }
+        // A rule's number says nothing once another one is put before it; what it says does.
+        for rule in ruleset.rules {
+            let at = format!("{} {} {}", rule.family, rule.table, rule.chain);
+            section.add(format!("rule {at} {}", rule.rule), rule);
+        }
+    })
 }
 
 fn services() -> Section {
-    let services = match ipvs::read() {
-        Ok(services) => services,
-        Err(why) => return Section::missing(why),
-    };
-    let mut section = Section::default();
-    for service in services {
-        let mut value = serde_json::to_value(&service).unwrap_or_default();
-        let backends: BTreeMap<_, _> = service
-            .backends
-            .iter()
-            .map(|backend| (backend.address.to_string(), json!(backend)))
-            .collect();
-        value["backends"] = json!(backends);
-        section.add(service.service, value);
-    }
-    section
+    filled(ipvs::read(), |section, services| {
+        for service in services {
+            let mut value = serde_json::to_value(&service).unwrap_or_default();
+            let backends: BTreeMap<_, _> = service
+                .backends
+                .iter()
+                .map(|backend| (backend.address.to_string(), json!(backend)))
+                .collect();
+            value["backends"] = json!(backends);
+            section.add(service.service, value);
+        }
+    })
 }
 
 /// Interfaces' names by their indices.
