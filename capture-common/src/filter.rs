@@ -41,60 +41,54 @@ pub const MAX_EXTENSION_HEADERS: u32 = 8;
 /// How many VLAN tags are looked through (802.1Q, 802.1ad), an offloaded one included.
 pub const MAX_VLAN_TAGS: u32 = 2;
 
-/// A slot of an address set: a tree over the address's nibbles, built by user space.
+/// A slot of an address set: part of a search for an address, built by user space.
 ///
-/// The first 16 bits of an address find an entry directly, in one of the first [`ROOT_SLOTS`]
-/// slots. An entry is 32 bits: two that say what it is ([`LEAF`], [`BRANCH`], [`SKIP`]), five for
-/// a place in the address ([`place`]), and 25 for a slot ([`SLOT`]), counted from the set's first.
+/// The first 16 bits of an address find an entry directly, in the set's [`Front`]. An entry is 32
+/// bits: two that say what it is ([`LEAF`], [`SPLIT`], [`TABLE`]), one for the half of the address
+/// that it is about ([`LOWER_HALF`]), four for a place in it ([`PLACE_SHIFT`]), and 25 for a slot
+/// ([`SLOT`]), counted from the set's first.
 ///
 /// - A leaf holds the address's option bits.
-/// - A branch's slot holds 16 entries, one for each value of the nibble at that place: two a word,
-///   the even one in its lower half.
-/// - A skip's slot holds a mask and what the address must be under it, upper half ([`MASK_HIGH`],
-///   [`WANT_HIGH`]) and lower half, then ([`NEXT`]) the entry to go on with in the lower half of a
-///   word, and in its upper half the leaf for all other addresses.
+/// - A split's slot tells six ways apart: it holds their entries, two a word, the even one in its
+///   lower half, and from [`BOUNDS`] on where each but the first begins, in ascending order.
+/// - A table has an entry for each value of the bits at its place, 16 a slot: 8, 12 or 16 bits,
+///   a fourth of that in the lowest bits of its slot's number ([`WIDTH`]), which are 0 otherwise.
 ///
-/// An IPv4 address is in the upper 32 of the 128 bits.
+/// A slot is as large as a cache line. An IPv4 address is in the upper 32 of the 128 bits.
 pub type Slot = [u64; 8];
 
-/// The slots of the first 16 bits, 16 entries each.
-pub const ROOT_SLOTS: u32 = 1 << 12;
+/// The entries of the first 16 bits, and at [`BASE`] the slot at which the set begins.
+pub type Front = [u32; BASE + 1];
+/// The place of a set's first slot in its front.
+pub const BASE: usize = 1 << 16;
+
 /// What an entry is.
 pub const KIND: u32 = 3 << 30;
 /// [`KIND`]: option bits.
 pub const LEAF: u32 = 0;
-/// [`KIND`]: a slot of entries.
-pub const BRANCH: u32 = 1 << 30;
-/// [`KIND`]: a slot with a mask.
-pub const SKIP: u32 = 2 << 30;
+/// [`KIND`]: a slot of bounds.
+pub const SPLIT: u32 = 1 << 30;
+/// [`KIND`]: slots of entries.
+pub const TABLE: u32 = 2 << 30;
+/// It is about the address's lower half.
+pub const LOWER_HALF: u32 = 1 << 29;
+/// By how much an entry is shifted for the shift that brings a table's bits down, see
+/// [`HALF_SHIFT`].
+pub const PLACE_SHIFT: u32 = 23;
+/// The bits of that: a multiple of four.
+pub const HALF_SHIFT: u32 = 60;
 /// The slot in an entry.
 pub const SLOT: u32 = (1 << 25) - 1;
-/// Of a place: it is in the address's lower half.
-pub const LOWER_HALF: u32 = 1 << 29;
-/// By how much an entry is shifted for a place's own shift within its half, see [`HALF_SHIFT`].
-pub const PLACE_SHIFT: u32 = 23;
-/// The bits of that: multiples of four.
-pub const HALF_SHIFT: u32 = 60;
+/// A fourth of a table's width.
+pub const WIDTH: u32 = 15;
 
-/// A skip's words.
-pub const MASK_HIGH: usize = 0;
-/// What the upper half must be under its mask.
-pub const WANT_HIGH: usize = 1;
-/// The lower half's mask.
-pub const MASK_LOW: usize = 2;
-/// What the lower half must be under its mask.
-pub const WANT_LOW: usize = 3;
-/// Where to go on, and the leaf for all others.
-pub const NEXT: usize = 4;
+/// Ways of a split.
+pub const WAYS: usize = 6;
+/// The word of a split's first bound.
+pub const BOUNDS: usize = WAYS / 2;
 
-/// Nibbles of an IPv4 address behind its first 16 bits: so many steps lead to a leaf at most.
-pub const STEPS_V4: usize = 4;
-/// Likewise of an IPv6 address.
-pub const STEPS_V6: usize = 28;
-
-/// The bits of an entry that say which nibble a branch is about, counted from the address's first.
-#[must_use]
-pub const fn place(nibble: u32) -> u32 {
-    let half = if nibble >= 16 { LOWER_HALF } else { 0 };
-    half | (15 - nibble % 16) << 25
-}
+/// Steps behind the front until there is a leaf, at the most. Each step leaves a sixth of the places
+/// at which something begins: 2^16 of an IPv4 address's at first.
+pub const STEPS_V4: usize = 7;
+/// Likewise: for each half of an IPv6 address two a network, which are 2^22 at the most.
+pub const STEPS_V6: usize = 18;

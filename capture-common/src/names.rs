@@ -10,8 +10,11 @@ pub const COUNTERS: &str = "COUNTERS";
 pub const ADDRESSES_V4: &str = "ADDRESSES_V4";
 /// Map: the IPv6 addresses likewise.
 pub const ADDRESSES_V6: &str = "ADDRESSES_V6";
-/// Map: the slot at which each of the two begins.
-pub const ADDRESS_ROOTS: &str = "ADDRESS_ROOTS";
+/// Map: where a search for an address begins ([`crate::filter::Front`]): of each set first IPv4's,
+/// then IPv6's.
+pub const ADDRESS_FRONTS: &str = "ADDRESS_FRONTS";
+/// Map: the number of the set in use.
+pub const ADDRESS_SET: &str = "ADDRESS_SET";
 /// Map: the port table.
 pub const PORTS: &str = "PORTS";
 /// Map: the protocol table.

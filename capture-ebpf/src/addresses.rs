@@ -5,12 +5,12 @@
 
 use aya_ebpf::maps::Array;
 use capture_common::filter::{
-    BRANCH, HALF_SHIFT, KIND, LEAF, LOWER_HALF, MASK_HIGH, MASK_LOW, NEXT, PLACE_SHIFT, SLOT,
-    STEPS_V4, STEPS_V6, Slot, WANT_HIGH, WANT_LOW,
+    BASE, BOUNDS, Front, HALF_SHIFT, KIND, LEAF, LOWER_HALF, PLACE_SHIFT, SLOT, STEPS_V4, STEPS_V6,
+    Slot, TABLE, WAYS, WIDTH,
 };
 
 use crate::globals::ADDRESS_OPTIONS;
-use crate::maps::{ADDRESS_ROOTS, ADDRESSES_V4, ADDRESSES_V6};
+use crate::maps::{ADDRESS_FRONTS, ADDRESS_SET, ADDRESSES_V4, ADDRESSES_V6};
 
 /// The option bits of an IPv4 packet's source, and eight bits further those of its destination.
 #[inline(never)]
@@ -20,11 +20,11 @@ pub extern "C" fn nodecap_addresses_v4(source: u32, destination: u32) -> u32 {
     if ADDRESS_OPTIONS.load() == 0 {
         return 0;
     }
-    let Some([base, _]) = ADDRESS_ROOTS.get(0) else {
+    let Some(front) = front(0) else {
         return 0;
     };
-    let source = v4(*base, u64::from(source) << 32);
-    let destination = v4(*base, u64::from(destination) << 32);
+    let source = v4(front, u64::from(source) << 32);
+    let destination = v4(front, u64::from(destination) << 32);
     source | destination << 8
 }
 
@@ -40,51 +40,52 @@ pub extern "C" fn nodecap_addresses_v6(
     if ADDRESS_OPTIONS.load() == 0 {
         return 0;
     }
-    let Some([_, base]) = ADDRESS_ROOTS.get(0) else {
+    let Some(front) = front(1) else {
         return 0;
     };
-    let source = v6(*base, source_high, source_low);
-    let destination = v6(*base, destination_high, destination_low);
+    let source = v6(front, source_high, source_low);
+    let destination = v6(front, destination_high, destination_low);
     source | destination << 8
+}
+
+/// Where the search begins, of IPv4 (0) or IPv6 (1). None of it waits for the packet's bytes.
+#[inline(always)]
+fn front(version: u32) -> Option<&'static Front> {
+    let set = ADDRESS_SET.get(0)?;
+    ADDRESS_FRONTS.get(*set * 2 + version)
 }
 
 /// Steps are written out, not left to LLVM: a loop that it keeps as one never ends for a verifier
 /// that follows speculation, as it does without CAP_PERFMON.
-macro_rules! four_times {
-    ($once:block) => {
-        $once $once $once $once
-    };
+macro_rules! times {
+    (6 $once:block) => { $once $once $once $once $once $once };
+    (7 $once:block) => { times!(6 $once); $once };
+    (18 $once:block) => { times!(6 $once); times!(6 $once); times!(6 $once) };
 }
 
 #[inline(always)]
-fn v4(base: u32, address: u64) -> u32 {
-    const _: () = assert!(STEPS_V4 == 4);
-    let mut entry = first(&ADDRESSES_V4, base, address);
-    four_times!({
+fn v4(front: &Front, address: u64) -> u32 {
+    const _: () = assert!(STEPS_V4 == 7);
+    let mut entry = front[(address >> 48) as usize];
+    times!(7 {
         if entry & KIND == LEAF {
             return entry & 0xff;
         }
-        entry = step(&ADDRESSES_V4, base, entry, address, None);
+        entry = step(&ADDRESSES_V4, front[BASE], entry, address);
     });
     bits(entry)
 }
 
 #[inline(always)]
-fn v6(base: u32, high: u64, low: u64) -> u32 {
-    const _: () = assert!(STEPS_V6 == 4 * 7);
-    let mut entry = first(&ADDRESSES_V6, base, high);
-    macro_rules! seven_times {
-        ($once:block) => {
-            $once $once $once $once $once $once $once
-        };
-    }
-    seven_times!({
-        four_times!({
-            if entry & KIND == LEAF {
-                return entry & 0xff;
-            }
-            entry = step(&ADDRESSES_V6, base, entry, high, Some(low));
-        });
+fn v6(front: &Front, high: u64, low: u64) -> u32 {
+    const _: () = assert!(STEPS_V6 == 18);
+    let mut entry = front[(high >> 48) as usize];
+    times!(18 {
+        if entry & KIND == LEAF {
+            return entry & 0xff;
+        }
+        let half = if entry & LOWER_HALF == 0 { high } else { low };
+        entry = step(&ADDRESSES_V6, front[BASE], entry, half);
     });
     bits(entry)
 }
@@ -99,56 +100,60 @@ fn bits(entry: u32) -> u32 {
     }
 }
 
-/// The entry of an address's first 16 bits.
+/// The entry that comes behind one that isn't a leaf.
 #[inline(always)]
-fn first(sets: &Array<Slot>, base: u32, high: u64) -> u32 {
-    match sets.get(base + (high >> 52) as u32) {
-        Some(slot) => entry_of(slot, high >> 48),
-        None => LEAF,
+fn step(sets: &Array<Slot>, base: u32, entry: u32, half: u64) -> u32 {
+    if entry & KIND == TABLE {
+        let width = (entry & WIDTH) * 4;
+        let index = half >> (entry >> PLACE_SHIFT & HALF_SHIFT) & ((1 << width) - 1);
+        let slot = (entry & SLOT & !WIDTH) + (index >> 4) as u32;
+        return match sets.get(base + slot) {
+            Some(slot) => entry_of(slot, index),
+            None => LEAF,
+        };
     }
-}
-
-/// The entry that comes behind one that isn't a leaf. There is a lower half only of IPv6.
-#[inline(always)]
-fn step(sets: &Array<Slot>, base: u32, entry: u32, high: u64, low: Option<u64>) -> u32 {
     let Some(slot) = sets.get(base + (entry & SLOT)) else {
         return LEAF;
     };
-    if entry & KIND == BRANCH {
-        let half = match low {
-            Some(low) if entry & LOWER_HALF != 0 => low,
-            _ => high,
-        };
-        return entry_of(slot, half >> (entry >> PLACE_SHIFT & HALF_SHIFT));
-    }
-    let mut differs = high & slot[MASK_HIGH] ^ slot[WANT_HIGH];
-    if let Some(low) = low {
-        differs |= low & slot[MASK_LOW] ^ slot[WANT_LOW];
-    }
-    if differs == 0 {
-        slot[NEXT] as u32
+    way(slot, half)
+}
+
+/// A split's entry for the half, by its bounds one after another: most slots have few.
+#[inline(always)]
+fn way(slot: &Slot, half: u64) -> u32 {
+    const _: () = assert!(WAYS == 6 && BOUNDS == 3);
+    if half < slot[3] {
+        slot[0] as u32
+    } else if half < slot[4] {
+        (slot[0] >> 32) as u32
+    } else if half < slot[5] {
+        slot[1] as u32
+    } else if half < slot[6] {
+        (slot[1] >> 32) as u32
+    } else if half < slot[7] {
+        slot[2] as u32
     } else {
-        (slot[NEXT] >> 32) as u32
+        (slot[2] >> 32) as u32
     }
 }
 
-/// The entry for a nibble: the lowest four bits.
+/// One of a slot's entries, by the lowest four bits.
 #[inline(always)]
-fn entry_of(slot: &Slot, nibble: u64) -> u32 {
-    let mut nibble = nibble;
+fn entry_of(slot: &Slot, index: u64) -> u32 {
+    let mut index = index;
     #[cfg(target_arch = "bpf")]
     // SAFETY: arithmetic on the block's own register. Where LLVM puts the mask elsewhere, Linux
     // 5.10's verifier knows no bound.
     unsafe {
         core::arch::asm!(
             "{0} &= 15",
-            inout(reg) nibble,
+            inout(reg) index,
             options(pure, nomem, nostack),
         );
     }
-    nibble &= 15;
+    index &= 15;
     let entries = core::ptr::from_ref(slot).cast::<u32>();
     // SAFETY: a slot has room for 16 entries of 32 bits each, and is aligned for more. On the
     // little-endian targets that this is built for, the even one of two is a word's lower half.
-    unsafe { *entries.add(nibble as usize) }
+    unsafe { *entries.add(index as usize) }
 }

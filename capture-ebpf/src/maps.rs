@@ -6,7 +6,7 @@ use aya_ebpf::btf_maps::ArrayOfMaps;
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf};
 use capture_common::counters::Counters;
-use capture_common::filter::{PORT_TABLE_LEN, PROTOCOL_TABLE_LEN, Slot};
+use capture_common::filter::{Front, PORT_TABLE_LEN, PROTOCOL_TABLE_LEN, Slot};
 use capture_common::record::MAX_RINGS;
 
 use crate::conntrack::{Scratch, TOLD_LEN};
@@ -38,9 +38,13 @@ pub static ADDRESSES_V4: Array<Slot> = Array::with_max_entries(1, 0);
 #[map]
 pub static ADDRESSES_V6: Array<Slot> = Array::with_max_entries(1, 0);
 
-/// The slot at which the IPv4 and the IPv6 addresses in use begin.
+/// Where a search begins: of each set of addresses first IPv4's, then IPv6's.
 #[map]
-pub static ADDRESS_ROOTS: Array<[u32; 2]> = Array::with_max_entries(1, 0);
+pub static ADDRESS_FRONTS: Array<Front> = Array::with_max_entries(1, 0);
+
+/// Which set is in use.
+#[map]
+pub static ADDRESS_SET: Array<u32> = Array::with_max_entries(1, 0);
 
 /// Option bits by port number.
 #[map]

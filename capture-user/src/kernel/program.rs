@@ -161,6 +161,7 @@ impl Kernel {
             .map_max_entries(names::RINGS, share.rings)
             .map_max_entries(names::ADDRESSES_V4, entries_v4)
             .map_max_entries(names::ADDRESSES_V6, entries_v6)
+            .map_max_entries(names::ADDRESS_FRONTS, places.fronts())
             .map_max_entries(names::EVENTS, EVENTS_BYTES)
             .load(&object)
             .map_err(|error| KernelError::Load(Box::new(error)))?;

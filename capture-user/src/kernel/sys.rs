@@ -19,22 +19,22 @@ const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const BPF_MAP_UPDATE_BATCH: libc::c_int = 26;
 const BPF_LINK_CREATE: libc::c_int = 28;
 
-/// `BPF_MAP_TYPE_RINGBUF` of `enum bpf_map_type`.
-const RING: u32 = 27;
+/// Of `enum bpf_map_type`.
+pub(super) const BPF_MAP_TYPE_RINGBUF: u32 = 27;
 
 /// The members of `union bpf_attr` for `BPF_MAP_CREATE`.
 #[repr(C)]
-#[derive(FromBytes, IntoBytes, Immutable)]
-struct MapCreate {
-    map_type: u32,
-    key_size: u32,
-    value_size: u32,
-    max_entries: u32,
-    map_flags: u32,
-    inner_map_fd: u32,
-    numa_node: u32,
+#[derive(Default, FromBytes, IntoBytes, Immutable)]
+pub(super) struct MapCreate {
+    pub(super) map_type: u32,
+    pub(super) key_size: u32,
+    pub(super) value_size: u32,
+    pub(super) max_entries: u32,
+    pub(super) map_flags: u32,
+    pub(super) inner_map_fd: u32,
+    pub(super) numa_node: u32,
     /// Up to 15 characters, then zeros.
-    map_name: [u8; 16],
+    pub(super) map_name: [u8; 16],
 }
 
 /// Those for `BPF_MAP_UPDATE_ELEM`.
@@ -127,36 +127,45 @@ struct GetById {
 /// The instruction that ends a program.
 pub(super) const EXIT: [u8; 8] = [0x95, 0, 0, 0, 0, 0, 0, 0];
 
-/// Makes a ring of so many bytes: a power of two, at least a page.
-pub(super) fn ring(bytes: u32) -> io::Result<OwnedFd> {
-    let mut attr = MapCreate {
-        map_type: RING,
-        key_size: 0,
-        value_size: 0,
-        max_entries: bytes,
-        map_flags: 0,
-        inner_map_fd: 0,
-        numa_node: 0,
-        map_name: *b"nodecap_ring\0\0\0\0",
-    };
+/// Makes a map.
+pub(super) fn create(mut attr: MapCreate) -> io::Result<OwnedFd> {
     // SAFETY: there are no pointers among these members.
     unsafe { bpf_fd(BPF_MAP_CREATE, &mut attr) }
 }
 
-/// Puts a map into an array of maps.
-pub(super) fn put_into_array(array: &impl AsFd, index: u32, map: &impl AsFd) -> io::Result<()> {
-    let value = raw(map);
+/// Makes a ring of so many bytes: a power of two, at least a page.
+pub(super) fn ring(bytes: u32) -> io::Result<OwnedFd> {
+    create(MapCreate {
+        map_type: BPF_MAP_TYPE_RINGBUF,
+        max_entries: bytes,
+        map_name: *b"nodecap_ring\0\0\0\0",
+        ..MapCreate::default()
+    })
+}
+
+/// Writes an entry of an array.
+pub(super) fn update<V: IntoBytes + Immutable + ?Sized>(
+    map: &impl AsFd,
+    key: u32,
+    value: &V,
+) -> io::Result<()> {
     let mut attr = MapUpdate {
-        map_fd: raw(array),
+        map_fd: raw(map),
         reserved: 0,
-        key: std::ptr::from_ref(&index).expose_provenance() as u64,
-        value: std::ptr::from_ref(&value).expose_provenance() as u64,
+        key: std::ptr::from_ref(&key).expose_provenance() as u64,
+        value: std::ptr::from_ref(value).cast::<u8>().expose_provenance() as u64,
         flags: 0,
     };
-    // SAFETY: an array's key and a map of maps' value are four bytes each, which the kernel only
-    // reads, and both outlast the call.
+    // SAFETY: an array's key is four bytes, and a value is as long as the map's, which its callers
+    // vouch for: see `tables` and `put_into_array`. The kernel only reads them, and both outlast
+    // the call.
     unsafe { bpf(BPF_MAP_UPDATE_ELEM, &mut attr) }?;
     Ok(())
+}
+
+/// Puts a map into an array of maps, whose values are file descriptors here.
+pub(super) fn put_into_array(array: &impl AsFd, index: u32, map: &impl AsFd) -> io::Result<()> {
+    update(array, index, &raw(map))
 }
 
 /// Attaches a program to an interface by a link, which detaches it when it is closed.

@@ -6,7 +6,7 @@
 
 use aya::Ebpf;
 use aya::maps::{Array, Map, MapData};
-use capture_common::filter::{PORT_TABLE_LEN, PROTOCOL_TABLE_LEN, ROOT_SLOTS, Slot};
+use capture_common::filter::{BASE, LEAF, PORT_TABLE_LEN, PROTOCOL_TABLE_LEN, Slot};
 use capture_common::names;
 
 use super::error::KernelError;
@@ -15,15 +15,20 @@ use super::sys;
 use crate::filter::Tables;
 use crate::filter::tree::Tree;
 
-/// Slots that there is room for at the least where lists are read again, besides the root's: 8
-/// MiB, enough for some 60,000 networks of all kinds, however few there were before.
-const SPARE: u32 = 1 << 17;
+/// Slots that there is room for at the least where lists are read again: 4 MiB, enough for some
+/// 60,000 networks of all kinds, however few there were before.
+const SPARE: u32 = 1 << 16;
+
+/// Of IP: a set has a front for each.
+const VERSIONS: u32 = 2;
 
 /// Where the addresses are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Places {
     /// The slots that one set of IPv4 and one of IPv6 addresses may take.
     room: [u32; 2],
+    /// Whether there are address options at all.
+    used: bool,
     /// How many sets there is room for.
     sets: u32,
     /// Which of them is in use.
@@ -36,24 +41,28 @@ impl Places {
             if tables.address_options == 0 {
                 return 0;
             }
-            // Also without an address of this version a packet's is looked up.
-            let needed = slots(tree).max(ROOT_SLOTS);
             if tables.reread {
-                needed.saturating_mul(2).max(ROOT_SLOTS + SPARE)
+                slots(tree).saturating_mul(2).max(SPARE)
             } else {
-                needed
+                slots(tree)
             }
         };
         Self {
             room: [room(&tables.addresses_v4), room(&tables.addresses_v6)],
+            used: tables.address_options != 0,
             sets: if tables.reread { 2 } else { 1 },
             current: 0,
         }
     }
 
-    /// Entries of both maps. A map of none can't be created.
+    /// Entries of both maps of slots. A map of none can't be created.
     pub(super) fn entries(self) -> [u32; 2] {
         self.room.map(|room| room.saturating_mul(self.sets).max(1))
+    }
+
+    /// Entries of the map of fronts.
+    pub(super) fn fronts(self) -> u32 {
+        if self.used { self.sets * VERSIONS } else { 1 }
     }
 
     /// Where a set begins in each map.
@@ -67,13 +76,12 @@ fn slots(tree: &Tree) -> u32 {
     u32::try_from(tree.slots().len()).unwrap_or(u32::MAX)
 }
 
-/// Writes slots into a map, from `base` on.
-fn write(ebpf: &mut Ebpf, map: &'static str, base: u32, slots: &[Slot]) -> Result<(), KernelError> {
-    let Some(Map::Array(data)) = ebpf.map_mut(map) else {
-        return Err(KernelError::Missing(map));
-    };
-    let keys: Vec<u32> = (base..).take(slots.len()).collect();
-    sys::update_batch(data.fd(), &keys, slots).map_err(map_error(map))
+/// A map of the addresses' kind.
+fn array<'a>(ebpf: &'a mut Ebpf, map: &'static str) -> Result<&'a MapData, KernelError> {
+    match ebpf.map_mut(map) {
+        Some(Map::Array(data)) => Ok(data),
+        _ => Err(KernelError::Missing(map)),
+    }
 }
 
 /// Writes both trees, the second set's where the first one is in use, and has them used.
@@ -87,27 +95,19 @@ fn addresses(
         (names::ADDRESSES_V4, &tables.addresses_v4),
         (names::ADDRESSES_V6, &tables.addresses_v6),
     ];
-    let base = places.base(set);
-    for (((map, tree), base), room) in trees.into_iter().zip(base).zip(places.room) {
-        if room == 0 {
-            continue;
-        }
-        // What was there before says of some addresses that they are on a list.
-        let none = vec![Slot::default(); ROOT_SLOTS as usize];
-        let slots = match tree.slots() {
-            [] => &none,
-            slots => slots,
-        };
-        write(ebpf, map, base, slots)?;
+    let fronts = set * VERSIONS..;
+    for (((map, tree), base), number) in trees.into_iter().zip(places.base(set)).zip(fronts) {
+        let keys: Vec<u32> = (base..).take(tree.slots().len()).collect();
+        sys::update_batch(array(ebpf, map)?.fd(), &keys, tree.slots()).map_err(map_error(map))?;
+        // Without a network of this version all that it says is that no address is on a list.
+        let mut front: Vec<u32> = tree.front().to_vec();
+        front.resize(BASE, LEAF);
+        front.push(base);
+        let map = names::ADDRESS_FRONTS;
+        sys::update(array(ebpf, map)?.fd(), number, &front[..]).map_err(map_error(map))?;
     }
-    let mut roots: Array<&mut MapData, [u32; 2]> = ebpf
-        .map_mut(names::ADDRESS_ROOTS)
-        .ok_or(KernelError::Missing(names::ADDRESS_ROOTS))?
-        .try_into()
-        .map_err(map_error(names::ADDRESS_ROOTS))?;
-    roots
-        .set(0, base, 0)
-        .map_err(map_error(names::ADDRESS_ROOTS))
+    let map = names::ADDRESS_SET;
+    sys::update(array(ebpf, map)?.fd(), 0, &set).map_err(map_error(map))
 }
 
 impl Kernel {
