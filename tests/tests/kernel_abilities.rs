@@ -7,10 +7,9 @@ use lab::need;
 
 /// Each ability with the first Linux that has it, as far as Debian builds it, or nothing for one
 /// that all kernels of the matrix have.
-const HISTORY: [(&str, Option<&str>); 14] = [
+const HISTORY: [(&str, Option<&str>); 13] = [
     ("bpf", None),
     ("ring-buffer", None),
-    ("lpm-trie", None),
     ("tc-program", None),
     // e420bed02507 "bpf: Add fd-based tcx multi-prog infra with link support"
     ("tcx", Some("kernel 6.6")),

@@ -100,7 +100,6 @@ struct Findings {
     privileges: Privileges,
     array: io::Result<()>,
     ring_buffer: io::Result<()>,
-    lpm_trie: io::Result<()>,
     classifier: io::Result<()>,
     /// None if there was no program to attach.
     tcx: Option<io::Result<()>>,
@@ -127,7 +126,6 @@ impl Findings {
             privileges: Privileges::read(),
             array: probe::array(),
             ring_buffer: probe::ring_buffer(),
-            lpm_trie: probe::lpm_trie(),
             classifier,
             tcx,
             xdp: probe::xdp(false),
@@ -144,7 +142,6 @@ impl Findings {
         let mut abilities = vec![
             self.attempted(&BPF, &self.array),
             self.attempted(&RING_BUFFER, &self.ring_buffer),
-            self.attempted(&LPM_TRIE, &self.lpm_trie),
             self.attempted(&TC_PROGRAM, &self.classifier),
             self.tcx(),
             self.attempted(&XDP, &self.xdp),
@@ -274,7 +271,6 @@ impl About {
 const ABOUT: &[&About] = &[
     &BPF,
     &RING_BUFFER,
-    &LPM_TRIE,
     &TC_PROGRAM,
     &TCX,
     &XDP,
@@ -300,15 +296,6 @@ const RING_BUFFER: About = About {
     done: "a ring buffer was created",
     effect: "no capture: packets reach the program through it",
     kernel: "use Linux 5.8 or newer",
-};
-
-const LPM_TRIE: About = About {
-    name: "lpm-trie",
-    required: true,
-    net_admin: false,
-    done: "a trie was created",
-    effect: "no capture: addresses are looked up in it",
-    kernel: "use Linux 4.11 or newer",
 };
 
 const TC_PROGRAM: About = About {

@@ -11,36 +11,21 @@ use std::{ffi::CStr, io, os::fd::OwnedFd};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::sys::{self, EXIT, bpf_fd, load, raw};
+use super::sys::{self, EXIT, MapCreate, bpf_fd, create, load, raw};
 
 // enum bpf_cmd, bpf_map_type, bpf_prog_type and bpf_attach_type, include/uapi/linux/bpf.h
-const BPF_MAP_CREATE: libc::c_int = 0;
 const BPF_RAW_TRACEPOINT_OPEN: libc::c_int = 17;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
-const BPF_MAP_TYPE_LPM_TRIE: u32 = 11;
-const BPF_MAP_TYPE_RINGBUF: u32 = 27;
 const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
 const BPF_PROG_TYPE_XDP: u32 = 6;
 const BPF_PROG_TYPE_RAW_TRACEPOINT: u32 = 17;
 const BPF_TCX_INGRESS: u32 = 46;
-const BPF_F_NO_PREALLOC: u32 = 1;
 const BPF_F_XDP_HAS_FRAGS: u32 = 1 << 5;
 
 /// An index that no interface has: the largest that the kernel could give.
 const NOWHERE: u32 = i32::MAX.cast_unsigned();
 
-/// The members of `union bpf_attr` for `BPF_MAP_CREATE`.
-#[repr(C)]
-#[derive(FromBytes, IntoBytes, Immutable)]
-struct MapCreate {
-    map_type: u32,
-    key_size: u32,
-    value_size: u32,
-    max_entries: u32,
-    map_flags: u32,
-}
-
-/// Those for `BPF_RAW_TRACEPOINT_OPEN`.
+/// The members of `union bpf_attr` for `BPF_RAW_TRACEPOINT_OPEN`.
 #[repr(C)]
 #[derive(FromBytes, IntoBytes, Immutable)]
 struct RawTracepointOpen {
@@ -51,40 +36,19 @@ struct RawTracepointOpen {
 
 /// Creates the plainest of maps.
 pub(super) fn array() -> io::Result<()> {
-    create(&mut MapCreate {
+    let plainest = MapCreate {
         map_type: BPF_MAP_TYPE_ARRAY,
         key_size: 4,
         value_size: 8,
         max_entries: 1,
-        map_flags: 0,
-    })
+        ..MapCreate::default()
+    };
+    create(plainest).map(drop)
 }
 
 /// Creates a ring buffer of one page.
 pub(super) fn ring_buffer() -> io::Result<()> {
-    create(&mut MapCreate {
-        map_type: BPF_MAP_TYPE_RINGBUF,
-        key_size: 0,
-        value_size: 0,
-        max_entries: u32::try_from(rustix::param::page_size()).unwrap_or(4096),
-        map_flags: 0,
-    })
-}
-
-/// Creates a longest-prefix-match trie with IPv4 addresses as keys.
-pub(super) fn lpm_trie() -> io::Result<()> {
-    create(&mut MapCreate {
-        map_type: BPF_MAP_TYPE_LPM_TRIE,
-        key_size: 8,
-        value_size: 8,
-        max_entries: 1,
-        map_flags: BPF_F_NO_PREALLOC,
-    })
-}
-
-fn create(attr: &mut MapCreate) -> io::Result<()> {
-    // SAFETY: there are no pointers among these members.
-    unsafe { bpf_fd(BPF_MAP_CREATE, attr) }.map(drop)
+    sys::ring(u32::try_from(rustix::param::page_size()).unwrap_or(4096)).map(drop)
 }
 
 /// A TC classifier that lets every packet go on (`TC_ACT_UNSPEC`).

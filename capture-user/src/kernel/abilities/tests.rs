@@ -20,7 +20,6 @@ fn everything() -> Findings {
         privileges: root(),
         array: Ok(()),
         ring_buffer: Ok(()),
-        lpm_trie: Ok(()),
         classifier: Ok(()),
         tcx: Some(refused(libc::ENODEV)),
         xdp: Ok(()),
@@ -36,7 +35,6 @@ fn nothing(privileges: Privileges, errno: i32) -> Findings {
         privileges,
         array: refused(errno),
         ring_buffer: refused(errno),
-        lpm_trie: refused(errno),
         classifier: refused(errno),
         tcx: None,
         xdp: refused(errno),
@@ -201,14 +199,7 @@ fn what_the_kernel_shows_of_itself_is_read() {
 #[test]
 fn trying_it_out_gives_each_ability_once_and_a_remedy_for_what_is_missing() {
     let abilities = probe();
-    for name in [
-        "bpf",
-        "ring-buffer",
-        "lpm-trie",
-        "tc-program",
-        "tcx",
-        "perfmon",
-    ] {
+    for name in ["bpf", "ring-buffer", "tc-program", "tcx", "perfmon"] {
         assert_eq!(
             abilities
                 .iter()
