@@ -232,3 +232,30 @@ fn without_other_options_everything_is_captured_and_flows_are_those_within() {
         "{text}"
     );
 }
+
+#[test]
+fn an_error_about_the_tunnels_packet_counts_for_the_connection_within() {
+    let overlay = Overlay::new();
+    // There is no tunnel's end over there any more: so the node's stack answers the datagram.
+    overlay.nodes.right.ip("link del vxlan42");
+    overlay.nodes.left.ip(&format!(
+        "neigh add {SERVER} lladdr 02:00:00:00:42:02 dev vxlan42 nud permanent"
+    ));
+    let scratch = Scratch::new();
+    let capture = overlay.capture(&scratch, &["not arp and not ip6"]);
+    let question = b"is anybody there?";
+    overlay
+        .pod
+        .udp(&format!("{POD}:40002"))
+        .send_to(question, format!("{SERVER}:53"))
+        .unwrap();
+    // The datagram at three places, and the error at one.
+    capture.wait_until_captured(4);
+    capture.stop();
+    let flows = FlowsFile::read(&scratch.path("flows"));
+    let flow = flows.flows.iter().find(|flow| flow.proto == "udp");
+    let flow = flow.unwrap_or_else(|| panic!("{flows:#?}"));
+    assert_eq!(flow.client, format!("{POD}:40002"));
+    assert_eq!(flow.tunnel, Some(tunnel()));
+    assert_eq!(flow.icmp_errors, Some(1), "{flow:#?}");
+}

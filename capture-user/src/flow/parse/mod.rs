@@ -16,7 +16,7 @@ mod tunnel;
 
 use foldhash::fast::RandomState;
 
-use self::ip::{ipv4, ipv6};
+use self::ip::{Ip, ipv4, ipv6};
 use self::transport::transport;
 use super::fingerprint::{Fingerprint, Ingredients};
 use super::reset::Segment;
@@ -77,8 +77,27 @@ pub(super) fn parse_inner(
     let (ethertype, packet, wire_len) = link_layer(link, frame, original_len)?;
     Some(match tunnel::within(ethertype, packet, wire_len) {
         Some(within) => network(within.ethertype, within.packet, within.wire_len, hash),
-        None => network(ethertype, packet, wire_len, hash),
+        None => {
+            let mut parsed = network(ethertype, packet, wire_len, hash);
+            if let Content::IcmpError(quoted) = &mut parsed.content {
+                *quoted = quoted_within(ethertype, packet, wire_len, hash).or(*quoted);
+            }
+            parsed
+        }
     })
+}
+
+/// Whose packet it is that an error quotes in its tunnel, where as much is quoted.
+fn quoted_within(
+    ethertype: u16,
+    packet: &[u8],
+    wire_len: u32,
+    hash: &RandomState,
+) -> Option<Tuple> {
+    let quote = ip(ethertype, packet, wire_len)?.rest.get(8..)?;
+    // ICMP is about packets of its own IP version.
+    let within = tunnel::within(ethertype, quote, u32::MAX)?;
+    network(within.ethertype, within.packet, within.wire_len, hash).tuple
 }
 
 /// The tunnel that a frame is one of, if it is.
@@ -105,12 +124,7 @@ fn link_layer(link: Link, frame: &[u8], original_len: u32) -> Option<(u16, &[u8]
 }
 
 fn network(ethertype: u16, packet: &[u8], wire_len: u32, hash: &RandomState) -> Parsed {
-    let ip = match ethertype {
-        0x0800 => ipv4(packet, wire_len),
-        0x86dd => ipv6(packet, wire_len),
-        _ => None,
-    };
-    let Some(ip) = ip else {
+    let Some(ip) = ip(ethertype, packet, wire_len) else {
         // Not IP, or not enough of it: told apart by its type, length and first bytes alone.
         let ingredients = Ingredients {
             kind: u64::from(ethertype) << 32 | u64::from(wire_len),
@@ -124,6 +138,15 @@ fn network(ethertype: u16, packet: &[u8], wire_len: u32, hash: &RandomState) -> 
         };
     };
     transport(&ip, hash)
+}
+
+/// The header of an IP packet of either version.
+fn ip(ethertype: u16, packet: &[u8], wire_len: u32) -> Option<Ip<'_>> {
+    match ethertype {
+        0x0800 => ipv4(packet, wire_len),
+        0x86dd => ipv6(packet, wire_len),
+        _ => None,
+    }
 }
 
 /// The EtherType behind up to four VLAN tags, and where its packet starts.

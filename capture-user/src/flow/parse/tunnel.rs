@@ -1,9 +1,9 @@
 //! The packet within a tunnel's, one level deep: where the kernel side's `inner` module finds it,
 //! and which tunnel it is.
 
-use super::ip::{Ip, ipv4, ipv6};
+use super::ip::Ip;
 use super::transport::UDP;
-use super::{be16, be32, network_layer};
+use super::{be16, be32, ip, network_layer};
 use crate::flow::tunnel::{Tunnel, TunnelKind};
 
 /// IP protocol numbers of tunnels.
@@ -32,11 +32,7 @@ pub(super) struct Within<'a> {
 
 /// Looks into a packet. `None` where it is no tunnel's.
 pub(super) fn within(ethertype: u16, packet: &[u8], wire_len: u32) -> Option<Within<'_>> {
-    let outer = match ethertype {
-        0x0800 => ipv4(packet, wire_len)?,
-        0x86dd => ipv6(packet, wire_len)?,
-        _ => return None,
-    };
+    let outer = ip(ethertype, packet, wire_len)?;
     if outer.later_fragment != 0 {
         return None;
     }

@@ -40,6 +40,17 @@ fn vxlan(way: Direction, id: u32, packet: &Packet) -> Vec<u8> {
     outside(way, 4_789, &payload)
 }
 
+/// A packet between the tunnel's ends that carries another protocol.
+fn raw(protocol: u8, message: &[u8]) -> Vec<u8> {
+    // UDP's frame without its header.
+    let mut outer = Packet::udp(HERE, THERE, message).frame();
+    outer.drain(34..42);
+    outer[23] = protocol;
+    let total = u16::try_from(outer.len() - 14).unwrap();
+    outer[16..18].copy_from_slice(&total.to_be_bytes());
+    outer
+}
+
 fn see(node: &mut Node, at: (InterfaceId, Direction), skb: Option<u64>, frame: &[u8]) -> Ticket {
     node.now += 20_000;
     let (interface, direction) = at;
@@ -175,15 +186,6 @@ fn every_kind_of_tunnel_is_looked_into_and_named() {
         packet.frame(),
         Packet::tcp("[2001:db8::1]:4000", "[2001:db8::2]:80", "S", 1, 0).frame(),
     );
-    let raw = |protocol: u8, message: &[u8]| {
-        // UDP's frame, with another protocol and without its header.
-        let mut outer = Packet::udp(HERE, THERE, message).frame();
-        outer.drain(34..42);
-        outer[23] = protocol;
-        let total = u16::try_from(outer.len() - 14).unwrap();
-        outer[16..18].copy_from_slice(&total.to_be_bytes());
-        outer
-    };
     let gre = |header: &[u8], within: &[u8]| raw(47, &[header, within].concat());
     let geneve = [&[1, 0, 0x65, 0x58, 0, 0, 7, 0, 1, 2, 3, 4][..], &frame].concat();
     let keyed = [0x20, 0, 0x08, 0, 0, 0, 1, 0];
@@ -234,6 +236,23 @@ fn every_kind_of_tunnel_is_looked_into_and_named() {
         &raw(4, &vxlan(OUT, 7, &packet)[14..]),
     );
     assert_eq!(node.end().flow().protocol, 17);
+}
+
+#[test]
+fn an_error_about_a_tunnels_packet_belongs_to_the_flow_within_where_it_quotes_that_much() {
+    // All of it, and UDP's header alone, which is what RFC 792 asks for.
+    for (quoted, errors) in [(usize::MAX, 1), (20 + 8, 0)] {
+        let mut node = node();
+        connect(&mut node, 42, 42);
+        let wrapped = vxlan(OUT, 42, &Packet::tcp(POD, SERVER, ".", 1_001, 9_001));
+        let quote = &wrapped[14..wrapped.len().min(quoted.saturating_add(14))];
+        // Port unreachable.
+        let error = raw(1, &[&[3, 3, 0, 0, 0, 0, 0, 0], quote].concat());
+        see(&mut node, (ETH0, IN), None, &error);
+        let told = node.end();
+        assert_eq!(told.flow().icmp_errors, errors);
+        assert_eq!(told.flow().packets, [2, 1]);
+    }
 }
 
 #[test]
