@@ -87,7 +87,7 @@ fn replay(namespace: &Namespace, interface: &str) -> Command {
 }
 
 /// The first CPU that this process may run on.
-fn first_cpu() -> usize {
+pub(crate) fn first_cpu() -> usize {
     let Ok(allowed) = sched_getaffinity(Pid::this()) else {
         return 0;
     };

@@ -1,7 +1,13 @@
-//! Namespaces wired together, the three shapes that tests need.
+//! Namespaces wired together, the shapes that tests need.
+
+use std::net::{Ipv4Addr, UdpSocket};
+
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
 
 use crate::frames::Frame;
 use crate::namespace::Namespace;
+use crate::packet_socket::{Announced, PacketSocket};
 use crate::replay;
 
 /// A veth pair in one silent namespace: what is put on [`Wire::SENDER`] comes in at
@@ -56,6 +62,93 @@ pub fn add_wire(namespace: &Namespace, one: &str, other: &str, mtu: u32) {
     ));
     namespace.ip(&format!("link set {one} up"));
     namespace.ip(&format!("link set {other} up"));
+}
+
+/// A device whose packets begin with the IP header, in a silent namespace.
+///
+/// A VXLAN-GPE device (draft-ietf-nvo3-vxlan-gpe): unlike a tun that nobody reads from it has a carrier,
+/// so that whoever listens there hears what goes out; and what comes in is what a datagram brings.
+#[derive(Debug)]
+pub struct Bare {
+    /// Where it is.
+    pub namespace: Namespace,
+    out: [PacketSocket; 2],
+    underneath: UdpSocket,
+}
+
+impl Bare {
+    /// What it is called.
+    pub const LINK: &str = "bare0";
+
+    /// Where its tunnel's datagrams go: IANA's port for VXLAN-GPE.
+    const PORT: u16 = 4790;
+
+    /// The device, up.
+    #[must_use]
+    #[track_caller]
+    pub fn new() -> Self {
+        let namespace = Namespace::silent();
+        namespace.ip(&format!(
+            "link add {} type vxlan gpe external dstport {}",
+            Self::LINK,
+            Self::PORT
+        ));
+        namespace.ip(&format!("link set {} up", Self::LINK));
+        let out = [Announced::Ipv4, Announced::Ipv6];
+        Self {
+            out: out.map(|announced| PacketSocket::new(&namespace, Self::LINK, announced)),
+            underneath: namespace.udp("127.0.0.1:0"),
+            namespace,
+        }
+    }
+
+    /// Sends an IP packet out there. It goes no further: nobody says by which tunnel.
+    #[track_caller]
+    pub fn send_out(&self, packet: &[u8]) {
+        self.out[usize::from(is_six(packet))].send(packet);
+    }
+
+    /// Has IP packets come in there, in this order: the CPU that sends them takes them in.
+    ///
+    /// # Panics
+    ///
+    /// When one can't be sent.
+    #[track_caller]
+    pub fn send_in(&self, packets: &[Frame]) {
+        self.namespace.run(|| {
+            let mut one = CpuSet::new();
+            let pinned = one
+                .set(replay::first_cpu())
+                .and_then(|()| sched_setaffinity(Pid::from_raw(0), &one));
+            assert_eq!(pinned, Ok(()), "the sender can't stay on one CPU");
+            for packet in packets {
+                self.take_in(packet);
+            }
+        });
+    }
+
+    #[track_caller]
+    fn take_in(&self, packet: &[u8]) {
+        // There are an identifier, 0, and a next protocol: 1 is IPv4, 2 is IPv6.
+        let mut datagram = vec![0x0c, 0, 0, 1 + u8::from(is_six(packet)), 0, 0, 0, 0];
+        datagram.extend(packet);
+        let to = (Ipv4Addr::LOCALHOST, Self::PORT);
+        if let Err(error) = self.underneath.send_to(&datagram, to) {
+            panic!("{} bytes can't come in: {error}", packet.len());
+        }
+    }
+}
+
+impl Default for Bare {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Whether an IP packet says that it is one of version 6.
+fn is_six(packet: &[u8]) -> bool {
+    packet.first().is_some_and(|first| first >> 4 == 6)
 }
 
 /// Two hosts, each in a namespace of its own, with one veth pair between them. They know each

@@ -8,13 +8,13 @@ use std::net::{TcpListener, TcpStream};
 
 use lab::Signal;
 use lab::compare::assert_same;
-use lab::frames::{self, END_MARKER, EXPERIMENT, Frame, corpus, ethernet, uncommon};
+use lab::frames::{self, END_MARKER, EXPERIMENT, Flow, Frame, corpus, ethernet, uncommon};
 use lab::namespace::Namespace;
 use lab::nodecap::Nodecap;
 use lab::read::CaptureFile;
 use lab::scratch::Scratch;
 use lab::tcpdump::Tcpdump;
-use lab::topology::{Pair, Wire};
+use lab::topology::{Bare, Pair, Wire};
 
 /// Captures with each expression by both, at both ends of a wire, while the frames go over it.
 #[track_caller]
@@ -217,6 +217,43 @@ fn what_lies_behind_the_part_of_a_packet_that_can_be_read_directly() {
         let to = format!("{}:{EXPERIMENT_PORT}", Pair::RIGHT_V4);
         bye.send_to(END_MARKER, to).unwrap();
     });
+}
+
+#[test]
+fn at_a_device_without_a_link_header() {
+    let packets = corpus::ip_packets(&corpus::everything());
+    let expressions = [
+        "ip",
+        "ip6",
+        "tcp port 443",
+        "udp and not port 53",
+        "icmp or icmp6 or sctp",
+        "host 192.0.2.1 or net 2001:db8:1::/48",
+        "src host 192.0.2.1 and portrange 1-1024",
+        "tcp[13] & 2 != 0",
+        "ip[6:2] & 0x1fff != 0",
+        "ip6[40:2] = 53",
+        "((ip[2:2] - ((ip[0]&0xf)<<2)) - ((tcp[12]&0xf0)>>2)) != 0",
+        "less 60",
+        "inbound",
+        "outbound and tcp",
+        "not tcp",
+    ];
+    let of_the_lab = Flow::new("203.0.113.1:9", &format!("203.0.113.2:{EXPERIMENT_PORT}"));
+    let end = format!("udp port {EXPERIMENT_PORT}");
+    // Each tcpdump takes a large buffer: not all at once.
+    for batch in expressions.chunks(8) {
+        let device = Bare::new();
+        compare(&device.namespace, &[Bare::LINK], &end, batch, || {
+            // As above: libpcap's own look at the first packet knows no direction.
+            device.send_out(&of_the_lab.udp(b"first")[14..]);
+            for packet in &packets {
+                device.send_out(packet);
+            }
+            device.send_in(&packets);
+            device.send_in(&[of_the_lab.udp(END_MARKER)[14..].to_vec()]);
+        });
+    }
 }
 
 /// Where the end marker goes.

@@ -9,12 +9,13 @@ use lab::Signal;
 use lab::ability::is_guest;
 use lab::compare::assert_same;
 use lab::frames::ip::FRAGMENT;
-use lab::frames::{self, Frame, IPV6, corpus};
+use lab::frames::{self, END_MARKER, Flow, Frame, IPV6, corpus};
+use lab::namespace::Namespace;
 use lab::nodecap::Nodecap;
 use lab::read::CaptureFile;
 use lab::scratch::Scratch;
 use lab::tcpdump::Tcpdump;
-use lab::topology::Wire;
+use lab::topology::{Bare, Wire};
 
 /// Options, and what tcpdump calls the same packets when they aren't in a VLAN.
 type Equivalent<'a> = (&'a str, &'a str);
@@ -29,14 +30,29 @@ fn assert_equivalent(cases: &[Equivalent<'_>]) {
 /// The same for these frames alone.
 #[track_caller]
 fn assert_equivalent_for(frames: &[Frame], cases: &[Equivalent<'_>]) {
+    let wire = Wire::new();
+    let place = (&wire.namespace, Wire::CATCHER);
+    assert_equivalent_at(place, within_vlans, cases, || {
+        wire.send(&frames::then_end_marker(frames.to_vec()));
+    });
+}
+
+/// The same for what `send` sends past an interface, the end marker last. tcpdump's expression is
+/// looked for as `wherever` puts it.
+#[track_caller]
+fn assert_equivalent_at(
+    (namespace, interface): (&Namespace, &str),
+    wherever: impl Fn(&str) -> String,
+    cases: &[Equivalent<'_>],
+    send: impl FnOnce(),
+) {
     // An emulated machine takes some seconds over each.
     let step = if is_guest() { 4 } else { 1 };
     let cases: Vec<_> = cases.iter().step_by(step).copied().collect();
-    let wire = Wire::new();
     let scratch = Scratch::new();
     let file = |case: usize| scratch.path(&format!("{case}.pcapng"));
     let start = |(case, (options, _)): (usize, &Equivalent<'_>)| {
-        Nodecap::capture(&wire.namespace, Wire::CATCHER)
+        Nodecap::capture(namespace, interface)
             .args(["--no-follow"])
             .args(["--ring-size", "1M"])
             .args(options.split_whitespace())
@@ -44,14 +60,14 @@ fn assert_equivalent_for(frames: &[Frame], cases: &[Equivalent<'_>]) {
             .spawn()
     };
     let captures: Vec<_> = cases.iter().enumerate().map(start).collect();
-    let tcpdump = Tcpdump::start(&wire.namespace, Wire::CATCHER, &[]);
+    let tcpdump = Tcpdump::start(namespace, interface, &[]);
     captures
         .iter()
         .for_each(lab::nodecap::Capture::wait_until_listening);
-    wire.send(&frames::then_end_marker(frames.to_vec()));
+    send();
     let all = tcpdump.finish();
     let matching = |(_, expression): &Equivalent<'_>| {
-        let theirs = all.matching(&within_vlans(expression)).packets;
+        let theirs = all.matching(&wherever(expression)).packets;
         let some = (1..all.file.packets.len()).contains(&theirs.len());
         assert!(
             some,
@@ -259,6 +275,36 @@ fn options_of_different_kinds_together() {
             ),
         ],
     );
+}
+
+#[test]
+fn at_a_device_without_a_link_header() {
+    let device = Bare::new();
+    let packets = corpus::ip_packets(&without_ipv6_fragments());
+    let cases = [
+        ("--host 192.0.2.1", "host 192.0.2.1"),
+        ("--src 2001:db8:1::/64", "src net 2001:db8:1::/64"),
+        (
+            "--dst 192.0.2.0/24,!192.0.2.200",
+            "dst net 192.0.2.0/24 and not dst host 192.0.2.200",
+        ),
+        ("--proto tcp,icmp6", "tcp or icmp6"),
+        ("--port 443", "port 443"),
+        ("--dport 1-1023", "dst portrange 1-1023"),
+        (
+            "--proto udp --host 2001:db8:1::1 --dport 53",
+            "udp and host 2001:db8:1::1 and dst port 53",
+        ),
+    ];
+    let place = (&device.namespace, Bare::LINK);
+    assert_equivalent_at(place, str::to_owned, &cases, || {
+        for packet in &packets {
+            device.send_out(packet);
+        }
+        device.send_in(&packets);
+        let end = Flow::new("203.0.113.1:9999", "203.0.113.2:9999").udp(END_MARKER);
+        device.send_in(&[end[14..].to_vec()]);
+    });
 }
 
 /// What of the frames the options let through.

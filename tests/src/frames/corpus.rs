@@ -38,6 +38,23 @@ pub fn comes_in(frame: &Frame) -> bool {
     !tagged || frame.len() >= 20
 }
 
+/// What a device without a link header has of these frames: the IP packets that no tag is before.
+#[must_use]
+pub fn ip_packets(frames: &[Frame]) -> Vec<Frame> {
+    let is_ip = |frame: &&Frame| {
+        let ethertype = frame.get(12..14);
+        frame.len() > 14
+            && [IPV4, IPV6]
+                .iter()
+                .any(|ip| ethertype == Some(&ip.to_be_bytes()[..]))
+    };
+    frames
+        .iter()
+        .filter(is_ip)
+        .map(|frame| frame[14..].to_vec())
+        .collect()
+}
+
 /// Well-formed frames of many kinds: three hosts of each IP version that talk over TCP, UDP, SCTP,
 /// ICMP and GRE on several ports, ARP, one and two VLAN tags, fragments, options, and protocols
 /// that aren't IP at all.
