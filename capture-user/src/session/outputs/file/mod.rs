@@ -1,4 +1,9 @@
 //! The capture file, or one after the other: each complete by itself, the limits kept over all.
+//!
+//! - `rotation`: when another file begins, and how; `closing`: how one ends
+
+mod closing;
+mod rotation;
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -7,16 +12,15 @@ use super::Refusal;
 use crate::packet::{InterfaceId, Packet};
 use crate::session::about::About;
 use crate::session::interface::Interface;
-use crate::session::ledger::Account;
 use crate::session::limits::{Gate, Limit};
 use crate::session::plan::{Flush, Rotate};
 use crate::sink::files::room::Allowance;
 use crate::sink::files::{Files, Order};
 use crate::sink::output::{OutputError, Packing, Spool};
-use crate::sink::pcapng::compose::Composed;
 use crate::sink::pcapng::{
-    Annotations, Composer, EncodeError, Frames, Header, InterfaceDescription, Name, Statistics,
+    Annotations, Composer, EncodeError, Frames, Header, InterfaceDescription, Name,
 };
+use rotation::Rotation;
 
 /// How long what was captured may wait in a buffer.
 const FLUSH_AFTER: Duration = Duration::from_millis(500);
@@ -61,37 +65,6 @@ struct Member {
     /// Packets that were let go in place of being written: so far, and in the files before this one.
     forgotten: u64,
     forgotten_before: u64,
-}
-
-/// When another file begins.
-#[derive(Clone, Copy, Debug)]
-struct Rotation {
-    size: Option<u64>,
-    /// Nanoseconds, and the stamp at which the next one is over.
-    interval: Option<(u64, u64)>,
-    /// The stamp at which somebody wanted another file.
-    asked: Option<u64>,
-}
-
-impl Rotation {
-    /// Whether another file begins with what is stamped then. The clock goes on.
-    fn is_due(&mut self, stamp: u64) -> bool {
-        let mut due = false;
-        if let Some((length, over)) = &mut self.interval
-            && stamp >= *over
-        {
-            due = true;
-            // Whole intervals from the start on, though some may have passed in sleep.
-            *over += ((stamp - *over) / *length + 1) * *length;
-        }
-        if self.asked.is_some_and(|asked| stamp >= asked) {
-            due = true;
-        }
-        if due {
-            self.asked = None;
-        }
-        due
-    }
 }
 
 /// The file under way, and the way to the next.
@@ -141,16 +114,7 @@ impl CaptureFile {
     /// Goes on from a file that was begun with these interfaces.
     pub(in crate::session) fn new(begun: Begun<'_>) -> Self {
         let (now, wall) = begun.now;
-        let rotation = begun.rotate.map(|rotate| Rotation {
-            size: rotate.size,
-            interval: rotate.interval.map(|interval| {
-                let length = u64::try_from(interval.as_nanos())
-                    .unwrap_or(u64::MAX)
-                    .max(1);
-                (length, now.saturating_add(length))
-            }),
-            asked: None,
-        });
+        let rotation = begun.rotate.map(|rotate| Rotation::new(rotate, now));
         let ids = 0..;
         let members: Vec<_> = ids
             .zip(begun.interfaces)
@@ -297,21 +261,6 @@ impl CaptureFile {
         }
     }
 
-    pub(super) fn rotate_at(&mut self, stamp: u64) {
-        if let Some(rotation) = &mut self.rotation {
-            rotation.asked.get_or_insert(stamp);
-        }
-    }
-
-    pub(super) fn go_on(&mut self, now: u64, wall: u64, gate: &Gate) -> Result<(), Refusal> {
-        if let Some(rotation) = &mut self.rotation
-            && rotation.is_due(now)
-        {
-            return self.next(wall, 0, gate);
-        }
-        Ok(())
-    }
-
     /// Bytes of all files so far, without the statistics of this one.
     pub(super) fn bytes(&self) -> u64 {
         self.before + self.composer.len()
@@ -379,129 +328,6 @@ impl CaptureFile {
             return Err(Refusal::Limit(Limit::MinFree(*least)));
         }
         Ok(())
-    }
-
-    /// Closes the file and completes the accounts.
-    pub(super) fn finish(
-        mut self,
-        accounts: &mut [(String, Account)],
-        end: u64,
-        gate: &Gate,
-    ) -> Result<(), OutputError> {
-        // What was lost on an interface that this file doesn't have must be told too.
-        for (id, (_, account)) in (0..).zip(accounts.iter()) {
-            let Ok(member) = self.member(id) else { break };
-            if member.here.is_none() && account.kernel.lost() > member.lost {
-                let len = self
-                    .composer
-                    .interface_len(&member.interface.describe(&self.common.filter));
-                if gate.fits(|| self.finished_len() + len).is_ok() {
-                    // It is told in the closing lines in any case.
-                    let _ = self.describe(id);
-                }
-            }
-        }
-        let statistics = self.statistics(end, |id, member, _| {
-            let account = accounts.get(id).map_or(Account::default(), |it| it.1);
-            (
-                account
-                    .received()
-                    .saturating_sub(member.handed + member.lost + member.forgotten_before),
-                account.kernel.lost().saturating_sub(member.lost),
-            )
-        });
-        self.settle();
-        self.spool
-            .order(Order::Close(self.composer.close(&statistics)));
-        let Some(mut files) = self.spool.finish() else {
-            return Err(OutputError::Abandoned);
-        };
-        files.wait_for_commands();
-        let lost = files.lost().iter().copied().chain(std::iter::repeat(0));
-        for (((_, account), member), lost) in accounts.iter_mut().zip(&self.members).zip(lost) {
-            account.captured = member.handed.saturating_sub(lost);
-            account.unwritten = lost;
-        }
-        files.failure().cloned().map_or(Ok(()), Err)
-    }
-
-    /// Closes this file and begins the next at that time on the wall clock, for a packet of `len`
-    /// bytes, unless all would become too long for it.
-    fn next(&mut self, time: u64, len: u64, gate: &Gate) -> Result<(), Refusal> {
-        self.spool.check()?;
-        // One that is asked for may be due before this one's beginning, where packets wait to be
-        // written.
-        let time = time.max(self.began);
-        let live = || self.members.iter().filter(|member| !member.gone);
-        let (mut composer, mut header) = self.common.compose(live().map(|it| &it.interface))?;
-        if !self.names.is_empty() {
-            composer.names(&self.names, &mut header.bytes);
-        }
-        let size = self.finished_len() + composer.finished_len() + len;
-        gate.fits(|| size).map_err(Refusal::Limit)?;
-        self.has_disk_for(size)?;
-        let statistics = self.statistics(time, |_, member, composed| {
-            let forgotten = member.forgotten - member.forgotten_before;
-            (composed.packets + composed.lost + forgotten, composed.lost)
-        });
-        self.spool
-            .order(Order::Close(self.composer.close(&statistics)));
-        self.before = self.finished_len();
-        self.settle();
-        self.here.clear();
-        for (id, member) in (0..).zip(&mut self.members) {
-            member.here = None;
-            if !member.gone {
-                member.here = InterfaceId::try_from(self.here.len()).ok();
-                self.here.push(id);
-            }
-        }
-        self.composer = composer;
-        self.began = time;
-        self.files += 1;
-        self.spool.order(Order::Next {
-            header,
-            members: self.here.clone(),
-            time,
-        });
-        Ok(())
-    }
-
-    /// Each interface's statistics by the file's ids, with what `known` says was matched and lost
-    /// in its time.
-    fn statistics(
-        &self,
-        end: u64,
-        known: impl Fn(usize, &Member, Composed) -> (u64, u64),
-    ) -> Vec<Statistics> {
-        let composed = self.composer.composed();
-        let here = self.here.iter().zip(composed);
-        here.map(|(id, composed)| {
-            let id = *id as usize;
-            let Some(member) = self.members.get(id) else {
-                return Statistics::default();
-            };
-            let (matched, lost) = known(id, member, *composed);
-            Statistics {
-                start: member.since.max(self.began),
-                end,
-                matched,
-                lost,
-                lost_in_kernel: lost,
-            }
-        })
-        .collect()
-    }
-
-    /// Adds what this file has to what those before it had.
-    fn settle(&mut self) {
-        for (id, composed) in self.here.iter().zip(self.composer.composed()) {
-            if let Some(member) = self.members.get_mut(*id as usize) {
-                member.handed += composed.packets;
-                member.lost += composed.lost;
-                member.forgotten_before = member.forgotten;
-            }
-        }
     }
 
     /// The length of all files if nothing more came but the statistics of this one.
