@@ -1,18 +1,24 @@
 //! Interfaces that go and come while a capture runs.
 
+#![expect(clippy::unwrap_used, reason = "a test that meets one has failed")]
+
 #[path = "common/attached.rs"]
 mod attached;
 
+use std::collections::BTreeSet;
+use std::fs;
+
 use attached::{attached, wait_until_nothing_is_attached};
 use lab::compare::assert_same;
-use lab::frames::corpus;
+use lab::frames::{EXPERIMENT, corpus, ethernet};
+use lab::metrics;
 use lab::namespace::Namespace;
 use lab::nodecap::Nodecap;
 use lab::read::CaptureFile;
 use lab::scratch::Scratch;
 use lab::topology::add_wire;
 use lab::wait::wait_until;
-use lab::{replay, tools};
+use lab::{replay, tool, tools};
 
 #[test]
 fn one_that_is_removed_is_told_of_and_the_others_go_on() {
@@ -122,4 +128,116 @@ fn any_takes_interfaces_that_appear_later_and_those_that_come_up() {
     // Each frame goes out at one end and comes in at the other.
     capture.wait_until_captured(2 * corpus::rich().len() as u64);
     capture.stop();
+}
+
+/// So many links appear at a time, and so often.
+const AT_ONCE: usize = 100;
+const ROUNDS: usize = 11;
+
+#[test]
+fn of_more_than_a_thousand_that_come_and_go_each_packet_and_each_interface_is_accounted_for() {
+    let (namespace, scratch) = (Namespace::silent(), Scratch::new());
+    add_wire(&namespace, "in-first", "pod-first", 1_500);
+    // Without queries of its own.
+    namespace.ip("link add hub type bridge mcast_snooping 0");
+    namespace.ip("link set hub up");
+    let file = scratch.path("churn.pcapng");
+    let capture = Nodecap::capture(&namespace, "pod-*")
+        // Each way of each takes a grace period: one way will do.
+        .args(["-n", "-v", "--metrics", "0", "-Q", "in"])
+        .write(&file)
+        .start();
+    let address = metrics::address(&capture);
+    // Opens what is made on first use.
+    drop(metrics::scrape(&namespace, address));
+    let descriptors = || {
+        let open = format!("/proc/{}/fd", capture.process().pid());
+        fs::read_dir(open).unwrap().count()
+    };
+    let at_first = descriptors();
+    let batch = |lines: String| {
+        let path = scratch.path("batch");
+        fs::write(&path, lines).unwrap();
+        tool::run(namespace.command("ip").arg("-batch").arg(path));
+    };
+    let wait_for = |what: &str, count: usize| {
+        capture.process().wait_for_stderr(what, |text| {
+            let lines = text.lines().filter(|line| line.contains(what));
+            (lines.count() == count).then_some(())
+        });
+    };
+    // Goes out at every port of the bridge, and comes in at the other end of each.
+    let mut frame = ethernet(EXPERIMENT, b"to everybody");
+    frame[..6].fill(0xff);
+    for round in 1..=ROUNDS {
+        let these = || (0..AT_ONCE).map(|n| (round, n));
+        batch(these().map(|(round, n)| {
+            format!(
+                "link add pod-{round}-{n} type veth peer name in-{round}-{n}\nlink set in-{round}-{n} master hub up\nlink set pod-{round}-{n} up\n"
+            )
+        }).collect());
+        wait_for(" too", round * AT_ONCE);
+        wait_until("every port to forward", || {
+            let ports = namespace.ip("-d link show master hub");
+            let ports = String::from_utf8_lossy(&ports.stdout).into_owned();
+            ports.matches("state forwarding").count() == AT_ONCE
+        });
+        replay::send(&namespace, "hub", std::slice::from_ref(&frame));
+        capture.wait_until_captured((round * AT_ONCE) as u64);
+        batch(
+            these()
+                .map(|(round, n)| format!("link del pod-{round}-{n}\n"))
+                .collect(),
+        );
+        wait_for(" is gone: ", round * AT_ONCE);
+    }
+    let all = (ROUNDS * AT_ONCE) as u64;
+    let page = metrics::scrape(&namespace, address);
+    assert_eq!(page.value("nodecap_packets_captured_total") as u64, all);
+    assert_eq!(page.value("nodecap_interfaces") as u64, 1);
+    // The first one, and those that went last, are told of one by one.
+    for figure in ["received", "captured"] {
+        let name = format!("nodecap_interface_packets_{figure}_total");
+        let samples = page.samples.iter();
+        let told: Vec<_> = samples
+            .filter(|((family, _), _)| *family == name)
+            .map(|((_, labels), value)| (labels["interface"] == "pod-first", *value as u64))
+            .collect();
+        let expected = |told: &(bool, u64)| told.1 == u64::from(!told.0);
+        assert!(told.len() == 1_001 && told.iter().all(expected), "{told:?}");
+    }
+    wait_until("no more descriptors than at first", || {
+        descriptors() <= at_first
+    });
+    let finished = capture.stop();
+    let counts = finished.counts();
+    assert_eq!(
+        (counts.received, counts.captured, counts.dropped),
+        (all, all, 0)
+    );
+    let ledger: Vec<_> = finished
+        .stderr
+        .lines()
+        .filter(|line| line.contains(" received by filter = "))
+        .collect();
+    assert_eq!(ledger.len(), 1_002);
+    let older = format!(
+        "{0} interfaces gone before the last 1000: {0} received by filter = {0} captured",
+        all - 1_000
+    );
+    assert!(ledger[1_001].starts_with(&older), "{}", ledger[1_001]);
+
+    let written = CaptureFile::read(&file);
+    assert_eq!(written.packets.len() as u64, all);
+    assert_eq!(written.interfaces.len() as u64, all + 1);
+    assert_eq!(written.statistics.len() as u64, all + 1);
+    let statistics: BTreeSet<_> = written
+        .statistics
+        .iter()
+        .map(|block| (block.interface as u64, block.accepted, block.dropped))
+        .collect();
+    // The first one is the first there too.
+    let expected = (0..=all).map(|id| (id, Some(u64::from(id > 0)), Some(0)));
+    assert_eq!(statistics, expected.collect());
+    tools::assert_readable(&file);
 }

@@ -16,7 +16,7 @@
 //! - [`record`], `json`, `comment`, [`summary`]: what is told of it all; [`names`]: by which names;
 //!   [`happening`]: what somebody waits for
 //! - [`mod@tuple`]: addresses and ports; [`tunnel`]: what they are within; [`sighting`]: a packet on
-//!   a hook; [`evidence`]: what else is known; [`role`]: what an interface stands for
+//!   a hook; [`evidence`]: what else is known; [`interfaces`], [`role`]: what they stand for
 //! - [`reset`]: the verdict on a reset, a pure function of a [`reset::Case`]
 
 mod bindings;
@@ -26,6 +26,7 @@ mod delays;
 pub mod evidence;
 mod fingerprint;
 pub mod happening;
+pub mod interfaces;
 mod json;
 mod live;
 mod mappings;

@@ -139,8 +139,10 @@ pub struct Recorder {
     /// Nothing waits any longer.
     ending: bool,
     counts: Counts,
-    /// Packets forgotten, by interface.
-    forgotten: Vec<u64>,
+    /// Packets forgotten.
+    forgotten: u64,
+    /// Those of which nobody has been told, by interface: one after the other.
+    untold: Vec<(u32, u64)>,
     /// The latest packet that had to go unasked-for before its time, and the highest flow of one.
     cut: (u64, u64),
     /// Working space.
@@ -169,7 +171,8 @@ impl Recorder {
             now: 0,
             ending: false,
             counts: Counts::default(),
-            forgotten: Vec::new(),
+            forgotten: 0,
+            untold: Vec::new(),
             cut: (0, 0),
             places: Vec::new(),
             config,
@@ -271,10 +274,20 @@ impl Recorder {
         }
     }
 
-    /// Packets that were forgotten, by interface.
+    /// Packets that were forgotten.
     #[must_use]
-    pub fn forgotten(&self) -> &[u64] {
-        &self.forgotten
+    pub const fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// Packets that were forgotten since the last time, by interface; one may be there more than once.
+    pub fn take_forgotten(&mut self) -> Vec<(u32, u64)> {
+        std::mem::take(&mut self.untold)
+    }
+
+    /// When the oldest packet was seen that waits.
+    pub fn oldest(&mut self) -> Option<u64> {
+        self.ring.oldest().map(|(_, head)| head.stamp)
     }
 
     /// What came of it so far.
@@ -345,11 +358,11 @@ impl Recorder {
     }
 
     fn forget(&mut self, interface: u32) {
-        let at = interface as usize;
-        if self.forgotten.len() <= at {
-            self.forgotten.resize(at + 1, 0);
+        self.forgotten += 1;
+        match self.untold.last_mut() {
+            Some((last, packets)) if *last == interface => *packets += 1,
+            _ => self.untold.push((interface, 1)),
         }
-        self.forgotten[at] += 1;
     }
 
     /// A flow that isn't in the table. Flows are numbered in the order of their beginnings, so one

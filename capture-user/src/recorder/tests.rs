@@ -98,7 +98,7 @@ impl Bench {
     }
 
     fn forgotten(&self) -> u64 {
-        self.recorder.forgotten().iter().sum()
+        self.recorder.forgotten()
     }
 }
 

@@ -1,106 +1,95 @@
 //! The kernel side of a session: what is attached where, and what was counted there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use capture_common::counters::Counters;
 
 use super::clock;
+use super::roster::{Gone, Together as _};
 use crate::filter::Tables;
 use crate::flow::evidence::Mapping;
 use crate::kernel::Kernel;
 use crate::kernel::attach::Attachment;
 use crate::kernel::error::KernelError;
-use crate::packet::Direction;
+use crate::packet::{Direction, InterfaceId};
 use crate::target::links::Link;
 
-/// The attached programs, and each interface's counters in the order of the interfaces' ids.
+/// The attached programs, and what they counted.
 pub(super) struct Attached {
     kernel: Kernel,
-    interfaces: Vec<Place>,
+    /// The interfaces that are captured on, by their indices.
+    live: BTreeMap<u32, Place>,
+    /// How many there ever were: the next one's id.
+    joined: InterfaceId,
+    gone: Gone<Counters>,
+    /// What was counted on all that are gone.
+    gone_total: Counters,
 }
 
 struct Place {
-    index: u32,
+    id: InterfaceId,
     name: String,
-    /// The last counters of an interface that is gone.
-    closed: Option<Counters>,
 }
 
 impl Attached {
     pub(super) fn new(kernel: Kernel) -> Self {
         Self {
             kernel,
-            interfaces: Vec::new(),
+            live: BTreeMap::new(),
+            joined: 0,
+            gone: Gone::default(),
+            gone_total: Counters::default(),
         }
     }
 
-    /// Attaches to an interface, and tells how. Its place in the order is taken even if that fails.
+    /// Attaches to an interface, and tells how. An id is taken even if that fails: then what may have
+    /// been counted until it did is there for [`Attached::forget`].
     pub(super) fn join(
         &mut self,
         link: &Link,
         directions: &[Direction],
     ) -> Result<Vec<Attachment>, KernelError> {
-        self.interfaces.push(Place {
-            index: link.index,
+        let place = Place {
+            id: self.joined,
             name: link.name.clone(),
-            closed: None,
-        });
-        let result = directions
+        };
+        self.joined = self.joined.saturating_add(1);
+        self.live.insert(link.index, place);
+        directions
             .iter()
             .map(|direction| {
                 self.kernel
                     .attach(link.index, &link.name, link.framing, *direction)
             })
-            .collect();
-        if Result::is_err(&result) {
-            self.close(link.index);
-        }
-        result
+            .collect()
     }
 
     /// Whether the interface is captured on.
     pub(super) fn is_on(&self, index: u32) -> bool {
-        self.interfaces
-            .iter()
-            .any(|place| place.index == index && place.closed.is_none())
+        self.live.contains_key(&index)
     }
 
     /// The indices of the interfaces that are captured on.
     pub(super) fn indices(&self) -> BTreeSet<u32> {
-        self.interfaces
-            .iter()
-            .filter(|place| place.closed.is_none())
-            .map(|place| place.index)
-            .collect()
+        self.live.keys().copied().collect()
     }
 
     /// How many interfaces are captured on.
     pub(super) fn live(&self) -> usize {
-        self.interfaces
-            .iter()
-            .filter(|place| place.closed.is_none())
-            .count()
+        self.live.len()
     }
 
-    /// Takes in that an interface is gone. False if it wasn't captured on.
-    pub(super) fn forget(&mut self, index: u32) -> bool {
-        let known = self.is_on(index);
-        if known {
-            self.close(index);
-        }
-        known
-    }
-
-    fn close(&mut self, index: u32) {
+    /// Takes in that an interface is gone, or can't be captured on: what was counted there; `None` if it
+    /// wasn't captured on.
+    pub(super) fn forget(&mut self, index: u32) -> Option<Counters> {
+        let place = self.live.remove(&index)?;
         self.kernel.detach(index);
         let counters = self.read(index);
         // No program counts there any more, and there is room for so many indices only.
         self.kernel.forget_counters(index);
-        for place in &mut self.interfaces {
-            if place.index == index && place.closed.is_none() {
-                place.closed = Some(counters);
-            }
-        }
+        self.gone.push(place.id, place.name, counters);
+        self.gone_total.add(&counters);
+        Some(counters)
     }
 
     /// See [`Kernel::replace_addresses`].
@@ -113,23 +102,20 @@ impl Attached {
         self.kernel.detach_all();
     }
 
-    /// Each interface's counters, in the order of their ids.
-    pub(super) fn counters(&self) -> Vec<Counters> {
-        self.interfaces
-            .iter()
-            .map(|place| match place.closed {
-                Some(counters) => counters,
-                None => self.read(place.index),
-            })
-            .collect()
+    /// Id, name and counters of each interface that is captured on.
+    pub(super) fn counters(&self) -> impl Iterator<Item = (InterfaceId, &str, Counters)> {
+        let live = self.live.iter();
+        live.map(|(index, place)| (place.id, place.name.as_str(), self.read(*index)))
     }
 
-    /// Each interface's name, and whether it is captured on, in the order of their ids.
-    pub(super) fn names(
-        &self,
-    ) -> impl DoubleEndedIterator<Item = (&str, bool)> + ExactSizeIterator {
-        let places = self.interfaces.iter();
-        places.map(|place| (place.name.as_str(), place.closed.is_none()))
+    /// The same of the last ones that are gone.
+    pub(super) fn gone(&self) -> impl Iterator<Item = (InterfaceId, &str, &Counters)> {
+        self.gone.last()
+    }
+
+    /// What was counted on all that are gone.
+    pub(super) fn gone_total(&self) -> Counters {
+        self.gone_total
     }
 
     /// How much the kernel side had to tell that found no room.
@@ -154,9 +140,10 @@ impl Attached {
 
     /// The sum of all.
     pub(super) fn total(&self) -> Counters {
-        self.counters()
-            .iter()
-            .fold(self.stray(), |sum, counters| sum.plus(counters))
+        self.counters().fold(
+            self.gone_total.plus(&self.stray()),
+            |sum, (_, _, counters)| sum.plus(&counters),
+        )
     }
 
     fn read(&self, index: u32) -> Counters {

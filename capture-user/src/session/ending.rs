@@ -48,7 +48,11 @@ impl Session {
             }
         }
         self.command(Command::Close(Final {
-            counters: self.attached.counters(),
+            counters: self
+                .attached
+                .counters()
+                .map(|(id, _, counters)| (id, counters))
+                .collect(),
             stray: self.attached.stray(),
         }));
         let moved = loop {

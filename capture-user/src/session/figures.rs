@@ -4,7 +4,7 @@
 //! moment older. So what was received is never less than what was captured and lost. Counters only
 //! grow, and those without an interface are at the end what the closing lines say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use capture_common::counters::Counters;
 
@@ -15,10 +15,6 @@ use crate::flow::reset::{Cause, OriginSide};
 use crate::flow::summary::Summary;
 use crate::metrics::exposition::{Kind, Page};
 use crate::metrics::process::Process;
-
-/// Interfaces that are gone and still told of one by one: the last so many. Where pods come and go
-/// for weeks, each with an interface of its own name, Prometheus would drown in the others.
-const GONE: usize = 1_000;
 
 /// What the ledger calls what was counted for no interface that is known.
 const STRAY: &str = "unknown interface";
@@ -68,23 +64,25 @@ impl Session {
     pub(super) fn page(&self) -> String {
         // Before the kernel's counters: see above.
         let board = self.progress.board();
-        let counters = self.attached.counters();
         let stray = self.attached.stray();
 
+        // The mover hears of an interface's end after it was noted here, so whatever is told by itself
+        // here is on the board too.
+        let written: HashMap<_, _> = board.interfaces.iter().copied().collect();
+        let written = |id| written.get(&id).copied().unwrap_or_default();
         let mut all = Sum::default();
         let mut by_name: BTreeMap<&str, Sum> = BTreeMap::new();
-        let gone = self.attached.names().filter(|(_, live)| !live).count();
-        let mut untold = gone.saturating_sub(GONE);
-        for (id, ((name, live), kernel)) in self.attached.names().zip(&counters).enumerate() {
-            let written = board.interfaces.get(id).copied().unwrap_or_default();
-            all.add(kernel, written);
-            if !live && untold > 0 {
-                untold -= 1;
-            } else {
-                by_name.entry(name).or_default().add(kernel, written);
-            }
+        for (id, name, kernel) in self.attached.gone() {
+            by_name.entry(name).or_default().add(kernel, written(id));
         }
-        all.add(&stray, Written::default());
+        for (id, name, kernel) in self.attached.counters() {
+            by_name.entry(name).or_default().add(&kernel, written(id));
+            all.add(&kernel, Written::default());
+        }
+        all.add(&self.attached.gone_total().plus(&stray), board.older);
+        for (_, written) in &board.interfaces {
+            all.add(&Counters::default(), *written);
+        }
         if stray != Counters::default() {
             by_name
                 .entry(STRAY)

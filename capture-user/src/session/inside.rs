@@ -16,7 +16,7 @@ use super::mover::Command;
 use super::naming::Naming;
 use super::stop::StopReason;
 use super::undecided::Undecided;
-use super::{Session, clock, evidence};
+use super::{Session, evidence};
 use crate::error::{Error, Result};
 use crate::evidence::sysctl::Sysctls;
 use crate::target::addresses::AddressWatch;
@@ -128,9 +128,7 @@ impl Session {
         };
         // While the thread is still where they are: some are detached by their index.
         for index in self.attached.indices() {
-            self.attached.forget(index);
-            let stamp = clock::monotonic();
-            self.command(Command::InterfaceGone { index, stamp });
+            self.leave(index);
         }
         if let Err(error) = enter(&place) {
             return Some(StopReason::Failure(Error::failure(format!(

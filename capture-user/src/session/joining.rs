@@ -61,11 +61,9 @@ impl Session {
         self.review_completeness();
         match event {
             LinkEvent::Removed { index, name } => {
-                if !self.attached.forget(index) {
+                if !self.leave(index) {
                     return false;
                 }
-                let stamp = clock::monotonic();
-                self.command(Command::InterfaceGone { index, stamp });
                 let left = self.attached.live();
                 let more = match left {
                     0 if self.selection.takes_later() => "none left, waiting for one to appear",
@@ -132,8 +130,25 @@ impl Session {
                     self.status.say(&format!("nodecap: {note}"));
                 }
             }
-            Err(error) if error.is_gone() => {}
-            Err(error) => self.status.say(&format!("nodecap: {error}")),
+            Err(error) => {
+                self.leave(link.index);
+                if !error.is_gone() {
+                    self.status.say(&format!("nodecap: {error}"));
+                }
+            }
         }
+    }
+
+    /// Captures on an interface no more. Whether it did.
+    pub(super) fn leave(&mut self, index: u32) -> bool {
+        let Some(counters) = self.attached.forget(index) else {
+            return false;
+        };
+        self.command(Command::InterfaceGone {
+            index,
+            stamp: clock::monotonic(),
+            counters,
+        });
+        true
     }
 }

@@ -7,7 +7,8 @@
 //! - `mover`: ring → [`order`] → [`limits`] → `outputs`
 //! - `tracking`: the flow core, driven by the mover; `summary`: what it found, for people
 //! - [`clock`], [`frame`], `interface`: a record's stamp, bytes and index as a file tells them
-//! - [`ledger`]: every packet accounted for; [`progress`], `status`: what is shown meanwhile
+//! - [`ledger`]: every packet accounted for; [`progress`], `status`: what is shown meanwhile;
+//!   `roster`: what is kept by interface
 //! - `memory`: how much it takes at the most
 //! - `watching`, `joining`, `ending`: the session itself, while it runs, as interfaces come and go, and
 //!   at its end
@@ -48,6 +49,7 @@ pub mod plan;
 pub mod progress;
 mod recording;
 mod relinquish;
+mod roster;
 mod service;
 mod signals;
 mod snapshots;

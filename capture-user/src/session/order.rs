@@ -81,6 +81,12 @@ impl Order {
         }
     }
 
+    /// The stamp of the first that still waits after [`Order::take`].
+    #[must_use]
+    pub fn first(&self) -> Option<u64> {
+        self.waiting.first().map(|record| record.stamp)
+    }
+
     /// How many wait.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::recording::Recorded;
 use crate::flow::summary::Summary;
+use crate::packet::InterfaceId;
 
 /// Counters that one thread raises and others read. Each is right by itself; two of them may be
 /// of different moments.
@@ -20,8 +21,10 @@ pub struct Progress {
 /// What there is to tell besides, all of one moment, and that not long ago.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Board {
-    /// What was written of each interface, by the capture's ids.
-    pub interfaces: Vec<Written>,
+    /// What was written of each interface that is told of by itself, by the capture's ids.
+    pub interfaces: Vec<(InterfaceId, Written)>,
+    /// What was written of all others, which are gone.
+    pub older: Written,
     /// Records that wait to be put in order.
     pub ordering: usize,
     /// Packets that wait for what may still be learned of them.

@@ -8,7 +8,7 @@ use super::plan::Record;
 use crate::flow::happening::{Happening, Kind, Kinds};
 use crate::flow::tracker::Annotations;
 use crate::kernel::tracepoints::Told;
-use crate::packet::{Direction, Gso, Packet, Reception};
+use crate::packet::{Direction, Gso, InterfaceId, Packet, Reception};
 use crate::recorder::{Config, Counts, Event, Key, Order, Reach, Recorder};
 
 /// What is kept of a packet besides its frame and its comments.
@@ -216,9 +216,19 @@ impl Recording {
         self.recorder.decided(now)
     }
 
-    /// Packets forgotten, by interface.
-    pub(super) fn forgotten(&self) -> &[u64] {
+    /// Packets forgotten so far.
+    pub(super) const fn forgotten(&self) -> u64 {
         self.recorder.forgotten()
+    }
+
+    /// Those that were forgotten since the last time, by interface.
+    pub(super) fn take_forgotten(&mut self) -> Vec<(InterfaceId, u64)> {
+        self.recorder.take_forgotten()
+    }
+
+    /// When the oldest packet was seen that waits.
+    pub(super) fn oldest(&mut self) -> Option<u64> {
+        self.recorder.oldest()
     }
 
     /// Whether packets come out as soon as they are asked for.
@@ -229,7 +239,7 @@ impl Recording {
     pub(super) fn recorded(&self) -> Recorded {
         Recorded {
             counts: self.recorder.counts(),
-            forgotten: self.recorder.forgotten().iter().sum(),
+            forgotten: self.recorder.forgotten(),
             kinds: self
                 .on
                 .iter()

@@ -20,7 +20,7 @@ use super::inside::Inside;
 use super::interface::Interface;
 use super::limits::Gate;
 use super::memory::Memory;
-use super::mover::{Mover, Parts};
+use super::mover::{Command, Mover, Parts};
 use super::naming::Naming;
 use super::outputs::Outputs;
 use super::outputs::file::Common;
@@ -142,6 +142,7 @@ pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
         (None, Told::default())
     };
     attachment::sweep(&mut notes);
+    let (commands, orders) = mpsc::channel();
     let mut attached = Attached::new(kernel);
     let mut attachments = Attachments::default();
     let mut refusal = None;
@@ -154,6 +155,14 @@ pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
             {
                 notes.push(error.to_string());
                 refusal = Some(error);
+                if let Some(counters) = attached.forget(link.index) {
+                    // Read when the mover begins.
+                    let _ = commands.send(Command::InterfaceGone {
+                        index: link.index,
+                        stamp: clock::monotonic(),
+                        counters,
+                    });
+                }
             }
             Err(error) => return Err(error.into()),
         }
@@ -184,7 +193,6 @@ pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
         relinquish::relinquish(user)?;
     }
 
-    let (commands, orders) = mpsc::channel();
     let (tell, told_to) = async_mpsc::unbounded_channel();
     let file = match destination {
         Some(destination) => Some(destination.begin(&plan, common, &interfaces, offset, &tell)?),
@@ -202,7 +210,6 @@ pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
     let outputs = Outputs {
         file,
         lines,
-        counted: vec![0; interfaces.len()],
     };
 
     let completeness = Completeness::new(&plan, links, &attached.indices());

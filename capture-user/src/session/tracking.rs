@@ -47,10 +47,14 @@ impl Tracking {
         }
     }
 
+    /// Takes the next interface: its id is the same as the session's.
     pub(super) fn add_interface(&mut self, interface: Interface) {
-        let names = &mut self.tracker.environment_mut().interfaces;
-        names.push(interface.name.to_string());
         self.tracker.add_interface(interface);
+    }
+
+    /// Nothing more comes of an interface.
+    pub(super) fn interface_gone(&mut self, interface: InterfaceId) {
+        self.tracker.interface_gone(interface);
     }
 
     /// From then on the addresses are called so.

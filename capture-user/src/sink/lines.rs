@@ -1,6 +1,6 @@
 //! Packet lines on standard output, and how many of them really got there.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use super::output::{Background as _, Descriptor, Opened, Output, OutputError, Plain, Spool};
@@ -18,36 +18,30 @@ pub struct Lines {
     tally: Tally,
 }
 
-/// Which packets standard output has.
+/// Which packets standard output hasn't.
 #[derive(Debug, Default)]
 struct Tally {
     /// Packets that it hasn't taken yet: where each one's text ends, and its interface.
     waiting: VecDeque<(u64, InterfaceId)>,
-    /// Written and lost, by interface.
-    counts: Vec<(u64, u64)>,
 }
 
 impl Tally {
     /// It has that many bytes.
     fn delivered(&mut self, bytes: u64) {
-        while let Some((_, interface)) = self.waiting.pop_front_if(|(end, _)| *end <= bytes) {
-            self.of(interface).0 += 1;
-        }
+        while self
+            .waiting
+            .pop_front_if(|(end, _)| *end <= bytes)
+            .is_some()
+        {}
     }
 
-    /// It takes no more.
-    fn lost(&mut self) {
-        while let Some((_, interface)) = self.waiting.pop_front() {
-            self.of(interface).1 += 1;
+    /// It takes no more: packets that it hasn't, by interface.
+    fn lost(self) -> BTreeMap<InterfaceId, u64> {
+        let mut lost = BTreeMap::new();
+        for (_, interface) in self.waiting {
+            *lost.entry(interface).or_default() += 1;
         }
-    }
-
-    fn of(&mut self, interface: InterfaceId) -> &mut (u64, u64) {
-        let id = interface as usize;
-        if self.counts.len() <= id {
-            self.counts.resize(id + 1, (0, 0));
-        }
-        &mut self.counts[id]
+        lost
     }
 }
 
@@ -119,33 +113,37 @@ impl Lines {
         self.output.queued()
     }
 
-    /// Appends the prepared text.
+    /// Whether standard output still takes what is appended.
     ///
     /// # Errors
     ///
-    /// When standard output takes no more; what it hadn't taken yet is lost.
-    pub fn append(&mut self) -> Result<(), OutputError> {
+    /// When it takes no more; what it hadn't taken yet is lost.
+    pub fn check(&self) -> Result<(), OutputError> {
+        self.output.check()
+    }
+
+    /// Appends the prepared text.
+    pub fn append(&mut self) {
         self.tally
             .waiting
             .push_back((self.would_be(), self.prepared_for));
         let text = &self.prepared;
         self.output.append(|out| out.extend_from_slice(text));
-        self.output.check()
     }
 
     /// Writes what waits, unless it is still busy writing.
     ///
     /// # Errors
     ///
-    /// As [`Lines::append`].
+    /// As [`Lines::check`].
     pub fn flush(&mut self) -> Result<(), OutputError> {
         self.output.relay();
         self.tally.delivered(self.output.delivered());
         self.output.check()
     }
 
-    /// Writes all that waits, and gives the packets written and lost, by interface.
-    pub fn finish(self) -> (Vec<(u64, u64)>, Result<(), OutputError>) {
+    /// Writes all that waits, and gives the packets that couldn't be, by interface.
+    pub fn finish(self) -> (BTreeMap<InterfaceId, u64>, Result<(), OutputError>) {
         let mut tally = self.tally;
         let (delivered, result) = match self.output.finish() {
             Some(plain) => (
@@ -155,7 +153,6 @@ impl Lines {
             None => (0, Err(OutputError::Abandoned)),
         };
         tally.delivered(delivered);
-        tally.lost();
-        (tally.counts, result)
+        (tally.lost(), result)
     }
 }

@@ -29,6 +29,7 @@ mod words;
 use serde::Serialize;
 
 use super::evidence::{KernelReset, Mapping};
+use super::interfaces::Interfaces;
 use super::role::Role;
 use super::tuple::Tuple;
 use crate::packet::{Direction, InterfaceId};
@@ -232,8 +233,8 @@ pub struct Environment {
     /// The inode number of the network namespace that this node's own stack is in, the one that
     /// the captured interfaces belong to. 0 if not known.
     pub netns: u32,
-    /// The interfaces' names, by [`InterfaceId`]. One that isn't there is called by its number.
-    pub interfaces: Vec<String>,
+    /// The interfaces. One that isn't there is called by its number.
+    pub interfaces: Interfaces,
     /// `net.ipv4.tcp_abort_on_overflow` of this namespace.
     pub abort_on_overflow: Option<bool>,
     /// `net.netfilter.nf_conntrack_tcp_be_liberal` of this namespace.

@@ -10,13 +10,10 @@ impl Environment {
     /// What to call an interface in a sentence.
     #[must_use]
     pub fn name(&self, interface: InterfaceId) -> Cow<'_, str> {
-        usize::try_from(interface)
-            .ok()
-            .and_then(|place| self.interfaces.get(place))
-            .map_or_else(
-                || Cow::Owned(format!("interface {interface}")),
-                |name| Cow::Borrowed(name.as_str()),
-            )
+        self.interfaces.name(interface).map_or_else(
+            || Cow::Owned(format!("interface {interface}")),
+            Cow::Borrowed,
+        )
     }
 }
 

@@ -29,6 +29,7 @@ use self::happenings::Happenings;
 use super::comment;
 use super::evidence::{Change, Evidence, Fact};
 use super::happening::Kinds;
+pub use super::interfaces::Interface;
 use super::live::{FlowRef, Hook, NO_NAT, Ring};
 use super::mappings::{self, Mappings};
 use super::names::Names;
@@ -118,15 +119,6 @@ impl Default for Timeouts {
     }
 }
 
-/// An interface, as the tracker knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Interface {
-    /// As comments name it.
-    pub name: Box<str>,
-    /// What lies behind it.
-    pub role: Role,
-}
-
 /// Stands for one sighting until its packet is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
@@ -157,7 +149,6 @@ pub struct Annotations {
 #[derive(Debug)]
 pub struct Tracker {
     config: Config,
-    interfaces: Vec<Interface>,
     hash: RandomState,
     packets: Ring,
     table: Table,
@@ -189,7 +180,6 @@ impl Tracker {
             packets: Ring::new(config.max_packets, config.window.saturating_mul(2)),
             table: Table::new(config.max_flows),
             mappings: Mappings::new(config.max_mappings),
-            interfaces: Vec::new(),
             hash: RandomState::default(),
             recent: Recent::default(),
             pending: VecDeque::new(),
@@ -208,19 +198,19 @@ impl Tracker {
 
     /// Takes the next interface, in the order of their [`InterfaceId`]s.
     pub fn add_interface(&mut self, interface: Interface) -> InterfaceId {
-        // The judge calls it by the same name.
-        let names = &mut self.config.environment.interfaces;
-        names.truncate(self.interfaces.len());
-        names.push(interface.name.to_string());
-        self.interfaces.push(interface);
-        InterfaceId::try_from(self.interfaces.len() - 1).unwrap_or(InterfaceId::MAX)
+        self.config.environment.interfaces.add(interface)
+    }
+
+    /// Nothing more is seen of an interface. Flows that outlive it still call it by its name, unless
+    /// thousands have gone since.
+    pub fn interface_gone(&mut self, interface: InterfaceId) {
+        self.config.environment.interfaces.gone(interface);
+        self.names.is_behind(interface, None);
     }
 
     /// Changes what an interface stands for, as when it gets a default route.
     pub fn set_role(&mut self, interface: InterfaceId, role: Role) {
-        if let Some(interface) = self.interfaces.get_mut(interface as usize) {
-            interface.role = role;
-        }
+        self.config.environment.interfaces.set_role(interface, role);
     }
 
     /// What the capture can see, to be changed when that changes.
@@ -228,12 +218,11 @@ impl Tracker {
         &mut self.config.environment
     }
 
-    /// An interface's name; `?` if it was never added.
+    /// An interface's name; `?` if it was never added, or is gone for too long.
     #[must_use]
     pub fn interface_name(&self, interface: InterfaceId) -> &str {
-        self.interfaces
-            .get(interface as usize)
-            .map_or("?", |interface| &interface.name)
+        let interfaces = &self.config.environment.interfaces;
+        interfaces.name(interface).unwrap_or("?")
     }
 
     /// What addresses are called.
@@ -248,9 +237,7 @@ impl Tracker {
     }
 
     fn role(&self, interface: InterfaceId) -> Role {
-        self.interfaces
-            .get(interface as usize)
-            .map_or(Role::Unknown, |interface| interface.role)
+        self.config.environment.interfaces.role(interface)
     }
 
     /// Takes a sighting; in time order, as far as the source can. `None` if its frame is too short

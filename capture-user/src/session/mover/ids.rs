@@ -30,12 +30,22 @@ impl Ids {
         self.live.insert(index, id);
     }
 
-    /// The interface with that index was gone by then.
-    pub(super) fn close(&mut self, index: u32, stamp: u64) {
+    /// The interface with that index was gone by then: which one that is.
+    pub(super) fn close(&mut self, index: u32, stamp: u64) -> Option<InterfaceId> {
         self.last = None;
-        if let Some(id) = self.live.remove(&index) {
-            self.gone.entry(index).or_default().push((stamp, id));
-            self.latest_gone = self.latest_gone.max(stamp);
+        let id = self.live.remove(&index)?;
+        self.gone.entry(index).or_default().push((stamp, id));
+        self.latest_gone = self.latest_gone.max(stamp);
+        Some(id)
+    }
+
+    /// No record of that interface comes any more, which had that index.
+    pub(super) fn forget(&mut self, index: u32, id: InterfaceId) {
+        if let Some(gone) = self.gone.get_mut(&index) {
+            gone.retain(|(_, known)| *known != id);
+            if gone.is_empty() {
+                self.gone.remove(&index);
+            }
         }
     }
 
@@ -80,7 +90,7 @@ mod tests {
         ids.insert(7, 0);
         ids.insert(8, 1);
         assert_eq!((ids.get(7, 10), ids.get(8, 10)), (Some(0), Some(1)));
-        ids.close(7, 20);
+        assert_eq!(ids.close(7, 20), Some(0));
         // Until the next one is heard of, a later record is nobody's that is known.
         assert!(ids.is_known(7, 20) && !ids.is_known(7, 21));
         assert_eq!(ids.get(7, 21), Some(0));
@@ -90,6 +100,11 @@ mod tests {
         let whose: Vec<_> = [10, 20, 21, 30, 31].map(|stamp| ids.get(7, stamp)).into();
         assert_eq!(whose, [0, 0, 2, 2, 3].map(Some));
         assert_eq!(ids.get(8, 10), Some(1));
-        assert_eq!(ids.get(9, 10), None);
+        assert_eq!((ids.get(9, 10), ids.close(9, 10)), (None, None));
+        for id in [0, 2] {
+            ids.forget(7, id);
+        }
+        assert!(ids.gone.is_empty());
+        assert_eq!(ids.get(7, 31), Some(3));
     }
 }

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::evidence::sysctl::Sysctls;
 use crate::flow::evidence::Evidence;
 use crate::flow::summary::Summary;
+use crate::packet::InterfaceId;
 use crate::session::clock;
 use crate::session::interface::Interface;
 use crate::session::ledger::Account;
@@ -23,6 +24,8 @@ pub(in crate::session) enum Command {
         index: u32,
         /// When that was heard: no packet of it is stamped later.
         stamp: u64,
+        /// What was counted there.
+        counters: Counters,
     },
     /// What addresses are called from now on.
     Names(News),
@@ -52,8 +55,8 @@ pub(in crate::session) enum Command {
 /// What the session knows at the end.
 #[derive(Default)]
 pub(in crate::session) struct Final {
-    /// Each interface's counters, in the order of their ids, read after [`Event::Enough`].
-    pub(in crate::session) counters: Vec<Counters>,
+    /// The counters of each interface that is captured on, read after [`Event::Enough`].
+    pub(in crate::session) counters: Vec<(InterfaceId, Counters)>,
     /// Counted for no interface that is known.
     pub(in crate::session) stray: Counters,
 }
@@ -73,7 +76,8 @@ pub(in crate::session) enum Event {
 pub(in crate::session) struct Moved {
     /// Why it ended.
     pub(in crate::session) reason: StopReason,
-    /// The account of each interface, in the order of their ids.
+    /// The account of each interface that is told of by itself, in the order of their ids, and of all
+    /// others together.
     pub(in crate::session) accounts: Vec<(String, Account)>,
     /// What went wrong with the outputs.
     pub(in crate::session) failure: Option<Error>,

@@ -1,7 +1,7 @@
 //! The one thread that moves packets: rings → order → limits → outputs.
 //!
-//! `messages` is what they tell each other, `ids` whose a record is, `held` the packets that wait to
-//! be written, `writing` and `closing` the later stages, `recording` the way through the flight
+//! `messages` is what they tell each other, `interfaces` those that come and go, `ids` whose a record is,
+//! `held` the packets that wait to be written, `writing` and `closing` the later stages, `recording` the way through the flight
 //! recorder, `telling` what is shown of it all.
 //!
 //! It takes orders from the session between two batches, and says when it can't or needn't go on.
@@ -10,13 +10,16 @@
 mod closing;
 mod held;
 mod ids;
+mod interfaces;
 mod messages;
 mod recording;
 mod telling;
 mod writing;
 
+use interfaces::{Leaving, Past, Seen};
 pub(in crate::session) use messages::{Command, Event, Final, Moved};
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
@@ -34,8 +37,9 @@ use crate::session::limits::Gate;
 use crate::session::naming::News;
 use crate::session::order::{Horizon, Order, Waiting};
 use crate::session::outputs::Outputs;
-use crate::session::progress::{Progress, Written};
+use crate::session::progress::Progress;
 use crate::session::recording::Recording;
+use crate::session::roster::{Gone, Roster};
 use crate::session::stop::StopReason;
 use crate::session::tracking::Tracking;
 
@@ -58,18 +62,6 @@ const TOGETHER: usize = 128;
 /// How often it is looked whether something has waited in a file's buffer for too long.
 const FLUSH_AFTER: Duration = Duration::from_millis(250);
 
-/// An interface as the mover keeps it.
-struct Seen {
-    interface: Interface,
-    /// Losses by CPU, as the last record of each told.
-    lost_by_cpu: Vec<u64>,
-    /// Losses that records have told of …
-    lost: u64,
-    /// … and how many of them the packets in the outputs have.
-    told: u64,
-    written: Written,
-}
-
 /// The mover's belongings.
 pub(in crate::session) struct Mover {
     rings: Rings,
@@ -85,7 +77,13 @@ pub(in crate::session) struct Mover {
     snaplen: u32,
     assembler: Assembler,
     outputs: Outputs,
-    interfaces: Vec<Seen>,
+    interfaces: Roster<Seen>,
+    /// How many there ever were: the next one's id.
+    joined: InterfaceId,
+    /// Those of which no packet comes any more, but some may be under way, in the order in which they
+    /// went.
+    leaving: VecDeque<Leaving>,
+    gone: Gone<Past>,
     ids: ids::Ids,
     commands: Receiver<Command>,
     events: UnboundedSender<Event>,
@@ -138,7 +136,10 @@ impl Mover {
             snaplen: parts.snaplen,
             assembler: Assembler::default(),
             outputs: parts.outputs,
-            interfaces: Vec::new(),
+            interfaces: Roster::default(),
+            joined: 0,
+            leaving: VecDeque::new(),
+            gone: Gone::default(),
             ids: ids::Ids::default(),
             commands: parts.commands,
             events: parts.events,
@@ -173,6 +174,7 @@ impl Mover {
             self.write();
             self.rotate_in_time(horizon);
             self.release();
+            self.let_go(horizon);
             self.flush_in_time();
             self.stop_when_due(horizon);
             self.tell_in_time();
@@ -200,10 +202,11 @@ impl Mover {
         loop {
             match self.commands.try_recv() {
                 Ok(Command::Interface(interface)) => self.add(interface),
-                Ok(Command::InterfaceGone { index, stamp }) => {
-                    self.ids.close(index, stamp);
-                    self.outputs.forget_interface(index);
-                }
+                Ok(Command::InterfaceGone {
+                    index,
+                    stamp,
+                    counters,
+                }) => self.leave(index, stamp, counters),
                 Ok(Command::Rotate) => {
                     // What waits in the recorder goes into the new file.
                     self.outputs.rotate_at(self.decided(clock::monotonic()));
@@ -264,37 +267,6 @@ impl Mover {
         {
             self.end(reason);
         }
-    }
-
-    fn remember(&mut self, interface: Interface, since: u64) -> InterfaceId {
-        let id = InterfaceId::try_from(self.interfaces.len()).unwrap_or(InterfaceId::MAX);
-        self.ids.insert(interface.index, id);
-        if let Some(tracking) = &mut self.tracking {
-            tracking.add_interface(interface.tracked());
-            tracking.name(&interface.names, since);
-            tracking.is_behind(id, interface.who.as_deref());
-        }
-        self.interfaces.push(Seen {
-            interface,
-            lost_by_cpu: Vec::new(),
-            lost: 0,
-            told: 0,
-            written: Written::default(),
-        });
-        id
-    }
-
-    fn add(&mut self, interface: Interface) {
-        if self.ended.is_none()
-            && let Err(refusal) = self.outputs.add_interface(
-                &interface,
-                self.clock.wall(clock::monotonic()),
-                &self.gate,
-            )
-        {
-            self.refuse(refusal);
-        }
-        self.remember(interface, clock::monotonic());
     }
 
     /// Calls addresses so from now on.

@@ -1,18 +1,20 @@
 //! Packets into the flight recorder, and out of it to the outputs.
 
-use super::{Mover, Seen};
+use super::Mover;
+use super::interfaces::Seen;
 use crate::session::limits::Gate;
 use crate::session::mover::held::Held;
 use crate::session::outputs::{Outputs, Refusal};
 use crate::session::progress::Progress;
 use crate::session::recording::{OVERHEAD, Recording};
+use crate::session::roster::Roster;
 use crate::session::tracking::HOLD;
 
 /// What a packet that comes out of the recorder goes to.
 pub(super) struct Exit<'a> {
     pub(super) outputs: &'a mut Outputs,
     pub(super) gate: &'a mut Gate,
-    pub(super) interfaces: &'a mut [Seen],
+    pub(super) interfaces: &'a mut Roster<Seen>,
     pub(super) progress: &'a Progress,
 }
 
@@ -24,7 +26,6 @@ impl Exit<'_> {
         now: u64,
         room: usize,
     ) -> Result<bool, Refusal> {
-        self.outputs.forgotten(recording.forgotten());
         loop {
             if !self.outputs.has_room() {
                 return Ok(false);
@@ -32,7 +33,7 @@ impl Exit<'_> {
             let Some(released) = recording.next(now, room) else {
                 return Ok(true);
             };
-            let Some(seen) = self.interfaces.get_mut(released.packet.interface as usize) else {
+            let Some(seen) = self.interfaces.get_mut(released.packet.interface) else {
                 continue;
             };
             let mut packet = released.packet;
@@ -81,6 +82,7 @@ impl Mover {
     /// Writes what comes out of the recorder, when all that was stamped before `now` was taken.
     /// Whether all is written that is to be.
     pub(super) fn write_recorded(&mut self, now: u64, room: usize) -> bool {
+        self.count_forgotten();
         let Some(recording) = &mut self.recording else {
             return true;
         };
@@ -94,8 +96,7 @@ impl Mover {
             progress: &self.progress,
         };
         let written = exit.write_due(recording, now, room);
-        self.progress
-            .set_forgotten(recording.forgotten().iter().sum());
+        self.progress.set_forgotten(recording.forgotten());
         match written {
             Ok(written) => written,
             Err(refusal) => {

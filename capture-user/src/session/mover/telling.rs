@@ -27,9 +27,12 @@ impl Mover {
             return;
         };
         self.told = Some(Instant::now());
-        let written = self.interfaces.iter().map(|seen| seen.written);
+        let there = self.interfaces.iter();
+        let there = there.map(|(id, seen)| (id, seen.written));
+        let gone = self.gone.last().map(|(id, _, past)| (id, past.written));
         board.interfaces.clear();
-        board.interfaces.extend(written);
+        board.interfaces.extend(there.chain(gone));
+        board.older = self.gone.older().1.written;
         board.ordering = self.order.len();
         board.held = self.held.len();
         board.ring = self.rings.held();

@@ -127,7 +127,9 @@ impl Mover {
         if matches!(&self.stopping, Some((_, stamp)) if header.ktime > *stamp) {
             return;
         }
-        let seen = &mut self.interfaces[id as usize];
+        let Some(seen) = self.interfaces.get_mut(id) else {
+            return;
+        };
         seen.lost += newly_lost(&mut seen.lost_by_cpu, header.cpu, header.lost);
         let (frame, original_len) =
             self.assembler

@@ -5,6 +5,7 @@
 
 pub(super) mod file;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::interface::Interface;
@@ -12,7 +13,7 @@ use super::ledger::Account;
 use super::limits::{Gate, Limit};
 use crate::error::Error;
 use crate::flow;
-use crate::packet::Packet;
+use crate::packet::{InterfaceId, Packet};
 use crate::sink::lines::Lines;
 use crate::sink::output::OutputError;
 use crate::sink::pcapng::{Annotations, EncodeError, Name};
@@ -45,18 +46,19 @@ impl From<OutputError> for Refusal {
     }
 }
 
+/// Packets that were taken and didn't get written, by interface.
+pub(super) type Lost = BTreeMap<InterfaceId, u64>;
+
 /// The outputs of one capture.
 pub(super) struct Outputs {
     /// The capture file.
     pub(super) file: Option<CaptureFile>,
     /// Lines on standard output.
     pub(super) lines: Option<Lines>,
-    /// Packets by interface, where there is neither a file nor lines.
-    pub(super) counted: Vec<u64>,
 }
 
 impl Outputs {
-    /// Writes a packet unless a limit forbids.
+    /// Takes a packet to be written, unless a limit forbids or an output has failed.
     pub(super) fn packet(
         &mut self,
         packet: &Packet<'_>,
@@ -75,28 +77,24 @@ impl Outputs {
             file.packet(packet, &annotations, stamp, gate)?;
             if let Some(lines) = &mut self.lines {
                 lines.prepare(packet, interface, known);
-                lines.append()?;
+                lines.append();
             }
         } else if let Some(lines) = &mut self.lines {
+            lines.check()?;
             lines.prepare(packet, interface, known);
             gate.admit(stamp, || lines.would_be())
                 .map_err(Refusal::Limit)?;
-            lines.append()?;
+            lines.append();
         } else {
             gate.admit(stamp, || 0).map_err(Refusal::Limit)?;
-            let id = packet.interface as usize;
-            if self.counted.len() <= id {
-                self.counted.resize(id + 1, 0);
-            }
-            self.counted[id] += 1;
         }
         Ok(())
     }
 
-    /// So many packets of each interface were let go by the flight recorder so far.
-    pub(super) fn forgotten(&mut self, packets: &[u64]) {
+    /// So many more packets of an interface were let go by the flight recorder.
+    pub(super) fn forgotten(&mut self, interface: InterfaceId, packets: u64) {
         if let Some(file) = &mut self.file {
-            file.forgotten(packets);
+            file.forgotten(interface, packets);
         }
     }
 
@@ -131,6 +129,7 @@ impl Outputs {
     /// it.
     pub(super) fn add_interface(
         &mut self,
+        id: InterfaceId,
         interface: &Interface,
         since: u64,
         gate: &Gate,
@@ -139,15 +138,22 @@ impl Outputs {
             lines.learn(&interface.names);
         }
         match &mut self.file {
-            Some(file) => file.add_interface(interface, since, gate),
+            Some(file) => file.add_interface(id, interface, since, gate),
             None => Ok(()),
         }
     }
 
     /// An interface is gone: files that begin from now on needn't describe it.
-    pub(super) fn forget_interface(&mut self, index: u32) {
+    pub(super) fn forget_interface(&mut self, id: InterfaceId) {
         if let Some(file) = &mut self.file {
-            file.forget_interface(index);
+            file.forget_interface(id);
+        }
+    }
+
+    /// Nothing more comes of an interface that is gone, and this is its account.
+    pub(super) fn settle_interface(&mut self, id: InterfaceId, account: &Account, gate: &Gate) {
+        if let Some(file) = &mut self.file {
+            file.settle_interface(id, account, gate);
         }
     }
 
@@ -218,29 +224,19 @@ impl Outputs {
         Ok(())
     }
 
-    /// Closes the outputs and completes the accounts by what was written. All were captured on
-    /// until `end` on the wall clock.
+    /// Closes the outputs. All were captured on until `end` on the wall clock, and these are their
+    /// accounts, as if everything that was taken got written. Returns what didn't, by interface.
     pub(super) fn finish(
         self,
-        accounts: &mut [(String, Account)],
+        accounts: &BTreeMap<InterfaceId, Account>,
         end: u64,
         gate: &Gate,
-    ) -> Result<(), Refusal> {
-        let (counts, printed) = match self.lines {
-            Some(lines) => lines.finish(),
-            None => (
-                self.counted.iter().map(|count| (*count, 0)).collect(),
-                Ok(()),
-            ),
+    ) -> (Lost, Result<(), Refusal>) {
+        let (unprinted, printed) = self.lines.map_or((Lost::new(), Ok(())), Lines::finish);
+        let (lost, finished) = match self.file {
+            Some(file) => file.finish(accounts, end, gate),
+            None => (unprinted, Ok(())),
         };
-        let Some(file) = self.file else {
-            for ((_, account), (written, lost)) in accounts.iter_mut().zip(counts) {
-                account.captured = written;
-                account.unwritten = lost;
-            }
-            return Ok(printed?);
-        };
-        file.finish(accounts, end, gate)?;
-        Ok(printed?)
+        (lost, finished.and(printed).map_err(Refusal::from))
     }
 }

@@ -12,6 +12,7 @@ pub mod retention;
 pub mod room;
 pub mod series;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::output::{Background, Opened, OutputError, Packing};
@@ -53,8 +54,8 @@ pub struct Files {
     members: Vec<InterfaceId>,
     /// Packets lost in the file under way where there is none, by the ids in it.
     lost_here: Vec<u64>,
-    /// Packets lost in all files, by the capture's ids.
-    lost: Vec<u64>,
+    /// Packets lost in all files, by the capture's ids, where there are any.
+    lost: BTreeMap<InterfaceId, u64>,
     series: Option<Series>,
     runner: Option<Runner>,
     failure: Option<OutputError>,
@@ -92,7 +93,7 @@ impl Files {
             path: parts.path,
             members: parts.members,
             lost_here: Vec::new(),
-            lost: Vec::new(),
+            lost: BTreeMap::new(),
             series: parts.series,
             runner: parts.runner,
             failure: None,
@@ -121,8 +122,8 @@ impl Files {
 
     /// Packets that were handed over and are in no file, by the capture's ids.
     #[must_use]
-    pub fn lost(&self) -> &[u64] {
-        &self.lost
+    pub fn into_lost(self) -> BTreeMap<InterfaceId, u64> {
+        self.lost
     }
 
     /// Waits until the command has run on every file.
@@ -149,11 +150,9 @@ impl Files {
             None => std::mem::take(&mut self.lost_here),
         };
         for (member, lost) in self.members.iter().zip(lost_here) {
-            let id = *member as usize;
-            if self.lost.len() <= id {
-                self.lost.resize(id + 1, 0);
+            if lost > 0 {
+                *self.lost.entry(*member).or_default() += lost;
             }
-            self.lost[id] += lost;
         }
         self.result()
     }

@@ -14,6 +14,7 @@ mod words;
 
 use super::*;
 use crate::flow::evidence::{Change, KernelReset, Mapping};
+use crate::flow::interfaces::Interface;
 use crate::flow::role::Role;
 use crate::flow::tuple::{Endpoint, Tuple};
 use crate::packet::Direction::{self, In, Out};
@@ -218,7 +219,13 @@ pub(super) const fn stop(
 
 pub(super) fn saved_file() -> Environment {
     Environment {
-        interfaces: ["eth0", "veth1", "br0", "lo"].map(str::to_owned).to_vec(),
+        interfaces: ["eth0", "veth1", "br0", "lo"]
+            .map(|name| Interface {
+                name: name.into(),
+                role: Role::Unknown,
+            })
+            .into_iter()
+            .collect(),
         ..Environment::default()
     }
 }

@@ -14,6 +14,7 @@ use crate::session::about::About;
 use crate::session::interface::Interface;
 use crate::session::limits::{Gate, Limit};
 use crate::session::plan::{Flush, Rotate};
+use crate::session::roster::Roster;
 use crate::sink::files::room::Allowance;
 use crate::sink::files::{Files, Order};
 use crate::sink::output::{OutputError, Packing, Spool};
@@ -50,10 +51,10 @@ impl Common {
     }
 }
 
-/// An interface of the capture, as the files need it.
+/// An interface of the capture, as the files need it: until nothing more comes of it.
 struct Member {
     interface: Interface,
-    /// No packet of it comes any more.
+    /// No packet of it is captured any more.
     gone: bool,
     /// When the capture began there, on the wall clock.
     since: u64,
@@ -67,6 +68,37 @@ struct Member {
     forgotten_before: u64,
 }
 
+impl Member {
+    fn new(interface: Interface, since: u64) -> Self {
+        Self {
+            interface,
+            gone: false,
+            since,
+            here: None,
+            handed: 0,
+            lost: 0,
+            forgotten: 0,
+            forgotten_before: 0,
+        }
+    }
+}
+
+/// An interface of the file under way. This is what is kept of each of them until the file is closed,
+/// whether it is still there or not: its statistics come at the end.
+#[derive(Clone, Copy, Debug)]
+enum Here {
+    /// More may come of it: its id in the capture.
+    Open(InterfaceId),
+    /// Nothing more does.
+    Settled {
+        /// When the capture began there, on the wall clock.
+        since: u64,
+        /// Packets matched and lost in this file's time.
+        matched: u64,
+        lost: u64,
+    },
+}
+
 /// The file under way, and the way to the next.
 pub(in crate::session) struct CaptureFile {
     common: Common,
@@ -74,10 +106,9 @@ pub(in crate::session) struct CaptureFile {
     spool: Spool<Files>,
     /// Somebody may be reading along.
     stream: bool,
-    /// By the capture's ids.
-    members: Vec<Member>,
-    /// The capture's ids by the file's.
-    here: Vec<InterfaceId>,
+    members: Roster<Member>,
+    /// By the file's ids.
+    here: Vec<Here>,
     /// What addresses are called besides, for the files to come.
     names: Vec<Name>,
     rotation: Option<Rotation>,
@@ -115,22 +146,16 @@ impl CaptureFile {
     pub(in crate::session) fn new(begun: Begun<'_>) -> Self {
         let (now, wall) = begun.now;
         let rotation = begun.rotate.map(|rotate| Rotation::new(rotate, now));
-        let ids = 0..;
-        let members: Vec<_> = ids
-            .zip(begun.interfaces)
-            .map(|(id, interface)| Member {
-                interface: interface.clone(),
-                gone: false,
-                since: wall,
-                here: Some(id),
-                handed: 0,
-                lost: 0,
-                forgotten: 0,
-                forgotten_before: 0,
-            })
-            .collect();
+        let mut members = Roster::default();
+        let mut here = Vec::new();
+        for (id, interface) in (0..).zip(begun.interfaces) {
+            let mut member = Member::new(interface.clone(), wall);
+            member.here = Some(id);
+            members.insert(id, member);
+            here.push(Here::Open(id));
+        }
         Self {
-            here: members.iter().filter_map(|member| member.here).collect(),
+            here,
             common: begun.common,
             composer: begun.composer,
             spool: begun.spool,
@@ -159,6 +184,7 @@ impl CaptureFile {
         stamp: u64,
         gate: &mut Gate,
     ) -> Result<(), Refusal> {
+        self.spool.check()?;
         gate.in_time(stamp).map_err(Refusal::Limit)?;
         let block = self.composer.measure(packet, annotations);
         let len = block.len() as u64;
@@ -184,13 +210,13 @@ impl CaptureFile {
         let composer = &mut self.composer;
         self.spool
             .append(|out| composer.put(&block, interface, out));
-        Ok(self.spool.check()?)
+        Ok(())
     }
 
-    /// So many packets of each interface were let go in place of being written so far.
-    pub(super) fn forgotten(&mut self, packets: &[u64]) {
-        for (member, packets) in self.members.iter_mut().zip(packets) {
-            member.forgotten = *packets;
+    /// So many more packets of an interface were let go in place of being written.
+    pub(super) fn forgotten(&mut self, id: InterfaceId, packets: u64) {
+        if let Some(member) = self.members.get_mut(id) {
+            member.forgotten += packets;
         }
     }
 
@@ -200,6 +226,7 @@ impl CaptureFile {
 
     pub(super) fn add_interface(
         &mut self,
+        id: InterfaceId,
         interface: &Interface,
         since: u64,
         gate: &Gate,
@@ -208,17 +235,8 @@ impl CaptureFile {
         let len = self
             .composer
             .interface_len(&interface.describe(&self.common.filter));
-        let id = InterfaceId::try_from(self.members.len()).unwrap_or(InterfaceId::MAX);
-        self.members.push(Member {
-            interface: interface.clone(),
-            gone: false,
-            since,
-            here: None,
-            handed: 0,
-            lost: 0,
-            forgotten: 0,
-            forgotten_before: 0,
-        });
+        self.members
+            .insert(id, Member::new(interface.clone(), since));
         let size = self.finished_len() + len;
         gate.fits(|| size).map_err(Refusal::Limit)?;
         self.has_disk_for(size)?;
@@ -248,15 +266,13 @@ impl CaptureFile {
     pub(super) fn forget_names(&mut self, addresses: &[IpAddr]) {
         let stays = |(address, _): &Name| !addresses.contains(address);
         self.names.retain(stays);
-        for member in &mut self.members {
+        for member in self.members.values_mut() {
             member.interface.names.retain(stays);
         }
     }
 
-    pub(super) fn forget_interface(&mut self, index: u32) {
-        // An index is used again: the last one that had it.
-        let mut latest = self.members.iter_mut().rev();
-        if let Some(member) = latest.find(|member| member.interface.index == index) {
+    pub(super) fn forget_interface(&mut self, id: InterfaceId) {
+        if let Some(member) = self.members.get_mut(id) {
             member.gone = true;
         }
     }
@@ -337,7 +353,7 @@ impl CaptureFile {
 
     /// The bytes that describing the packet's interface takes, where the file doesn't yet.
     fn description_len(&self, packet: &Packet<'_>) -> u64 {
-        match self.members.get(packet.interface as usize) {
+        match self.members.get(packet.interface) {
             Some(member) if member.here.is_none() => self
                 .composer
                 .interface_len(&member.interface.describe(&self.common.filter)),
@@ -347,20 +363,20 @@ impl CaptureFile {
 
     fn member(&self, id: InterfaceId) -> Result<&Member, EncodeError> {
         self.members
-            .get(id as usize)
+            .get(id)
             .ok_or(EncodeError::UnknownInterface(id))
     }
 
     fn describe(&mut self, id: InterfaceId) -> Result<InterfaceId, EncodeError> {
         let member = self
             .members
-            .get_mut(id as usize)
+            .get_mut(id)
             .ok_or(EncodeError::UnknownInterface(id))?;
         let description: InterfaceDescription<'_> = member.interface.describe(&self.common.filter);
         let mut block = Vec::new();
         let here = self.composer.interface(&description, &mut block)?;
         member.here = Some(here);
-        self.here.push(id);
+        self.here.push(Here::Open(id));
         self.spool.append(|out| out.append(&mut block));
         self.spool.order(Order::Joined(id));
         Ok(here)

@@ -1,8 +1,7 @@
 //! When another file begins, and how.
 
 use super::super::Refusal;
-use super::CaptureFile;
-use crate::packet::InterfaceId;
+use super::{CaptureFile, Here};
 use crate::session::limits::Gate;
 use crate::session::plan::Rotate;
 use crate::sink::files::Order;
@@ -80,8 +79,11 @@ impl CaptureFile {
         // One that is asked for may be due before this one's beginning, where packets wait to be
         // written.
         let time = time.max(self.began);
-        let live = || self.members.iter().filter(|member| !member.gone);
-        let (mut composer, mut header) = self.common.compose(live().map(|it| &it.interface))?;
+        let members = self.members.in_order();
+        let live = members.iter().filter(|(_, member)| !member.gone);
+        let interfaces = live.clone().map(|(_, member)| &member.interface);
+        let (mut composer, mut header) = self.common.compose(interfaces)?;
+        let live: Vec<_> = live.map(|(id, _)| *id).collect();
         if !self.names.is_empty() {
             composer.names(&self.names, &mut header.bytes);
         }
@@ -96,20 +98,22 @@ impl CaptureFile {
             .order(Order::Close(self.composer.close(&statistics)));
         self.before = self.finished_len();
         self.settle();
-        self.here.clear();
-        for (id, member) in (0..).zip(&mut self.members) {
+        for member in self.members.values_mut() {
             member.here = None;
-            if !member.gone {
-                member.here = InterfaceId::try_from(self.here.len()).ok();
-                self.here.push(id);
+        }
+        for (here, id) in (0..).zip(&live) {
+            if let Some(member) = self.members.get_mut(*id) {
+                member.here = Some(here);
             }
         }
+        self.here.clear();
+        self.here.extend(live.iter().copied().map(Here::Open));
         self.composer = composer;
         self.began = time;
         self.files += 1;
         self.spool.order(Order::Next {
             header,
-            members: self.here.clone(),
+            members: live,
             time,
         });
         Ok(())
