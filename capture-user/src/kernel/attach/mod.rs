@@ -146,16 +146,16 @@ impl Kernel {
         }
         let tc = self.links.tc(name)?;
         let program = self.program(direction, framing)?;
+        let program = program.fd().map_err(|source| KernelError::Attach {
+            interface: name.to_owned(),
+            source: Box::new(source),
+        })?;
         let (link, attachment) = match tc {
             Tc::Tcx => {
-                let link = tcx::attach(program, name, direction)?;
+                let link = tcx::attach(program.as_fd(), index, name, direction)?;
                 (Link::Tcx(link), Attachment::Tcx)
             }
             Tc::Clsact(clsact) => {
-                let program = program.fd().map_err(|source| KernelError::Attach {
-                    interface: name.to_owned(),
-                    source: Box::new(source),
-                })?;
                 let link = clsact.attach(program.as_fd(), index, name, direction)?;
                 let priority = link.priority();
                 (Link::Clsact(link), Attachment::Clsact { priority })

@@ -1,32 +1,34 @@
 //! TCX: the programs of an interface in a chain, each held by a link (Linux 6.6).
 
-use aya::programs::links::LinkOrder;
-use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
-use aya::programs::{ProgramError, SchedClassifier, TcAttachType};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use super::super::error::KernelError;
+use super::super::sys;
 use crate::packet::Direction;
 
-/// Detaches when it is dropped, and with the process.
-pub(super) type TcxLink = SchedClassifierLink;
+// include/uapi/linux/bpf.h
+const BPF_TCX_INGRESS: u32 = 46;
+const BPF_TCX_EGRESS: u32 = 47;
+/// Before another one, and where none is named, before all.
+const BPF_F_BEFORE: u32 = 1 << 3;
 
-/// Attaches a program at the head of the interface's chain.
+/// Detaches when it is dropped, and with the process.
+pub(super) type TcxLink = OwnedFd;
+
+/// Attaches a program at the head of the interface's chain. The interface goes by its index: by its name it
+/// could be another one by now.
 pub(super) fn attach(
-    program: &mut SchedClassifier,
+    program: BorrowedFd<'_>,
+    index: u32,
     interface: &str,
     direction: Direction,
 ) -> Result<TcxLink, KernelError> {
-    let failed = |source: ProgramError| KernelError::Attach {
+    let way = match direction {
+        Direction::In => BPF_TCX_INGRESS,
+        Direction::Out => BPF_TCX_EGRESS,
+    };
+    sys::link(&program, index, way, BPF_F_BEFORE).map_err(|source| KernelError::Attach {
         interface: interface.to_owned(),
         source: Box::new(source),
-    };
-    let way = match direction {
-        Direction::In => TcAttachType::Ingress,
-        Direction::Out => TcAttachType::Egress,
-    };
-    let first = TcAttachOptions::TcxOrder(LinkOrder::first());
-    let link = program
-        .attach_with_options(interface, way, first)
-        .map_err(failed)?;
-    program.take_link(link).map_err(failed)
+    })
 }
