@@ -19,8 +19,12 @@ pub(super) const MAX_STOPS: usize = 6;
 /// How far down a chain of look-alikes to search.
 const MAX_SEARCH: usize = 64;
 
-/// How many packets the ring starts with.
+/// How many packets the ring starts with …
 const SMALLEST: usize = 1024;
+/// … and how many times as many it has room for when it grows: in two steps it is at its largest. With more
+/// and smaller ones a capture that runs for weeks would still take more memory whenever a burst is a little
+/// faster than all before it.
+const GROWTH: usize = 16;
 
 /// No translation: [`Live::nat`].
 pub(super) const NO_NAT: u8 = u8::MAX;
@@ -232,18 +236,19 @@ impl Ring {
         number
     }
 
-    /// Doubles it and links the packets again, each at its number modulo the new size.
+    /// Makes it larger and links the packets again, each at its number modulo the new size.
     fn grow(&mut self) {
         let oldest = self.oldest();
         let old = std::mem::take(&mut self.packets);
         let mask = self.heads.len() - 1;
-        let size = self.heads.len() * 2;
+        let size = (self.heads.len() * GROWTH).min(self.max);
         self.heads.clear();
         self.heads.resize(size, 0);
         // Places without a packet hold any; `get` refuses their numbers.
         self.packets = Vec::with_capacity(size);
-        self.packets.extend_from_slice(&old);
-        self.packets.extend_from_slice(&old);
+        while self.packets.len() < size {
+            self.packets.extend_from_slice(&old);
+        }
         self.floor = oldest;
         self.links.resize(size, UNLINKED);
         for number in oldest..self.next {
