@@ -99,7 +99,7 @@ impl Session {
     }
 
     /// Tells what the user should know, also while it is ending.
-    fn pass_on(&self, event: &Event) {
+    pub(super) fn pass_on(&self, event: &Event) {
         if let Event::Note(note) = event {
             self.status.say(&format!("nodecap: {note}"));
         }

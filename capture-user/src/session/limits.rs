@@ -36,17 +36,21 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Starts the clock at `now`, on the kernel side's clock.
+    /// With a clock that stands still.
     #[must_use]
-    pub fn new(limits: Limits, now: u64) -> Self {
-        let deadline = limits.duration.map(|duration| {
-            now.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
-        });
+    pub const fn new(limits: Limits) -> Self {
         Self {
             limits,
-            deadline,
+            deadline: None,
             passed: 0,
         }
+    }
+
+    /// Starts the clock at `now`, on the kernel side's clock.
+    pub fn begin(&mut self, now: u64) {
+        self.deadline = self.limits.duration.map(|duration| {
+            now.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+        });
     }
 
     /// Whether a packet may be written that was stamped then, and with which the output would be
@@ -112,7 +116,7 @@ mod tests {
             count: Some(2),
             ..Limits::default()
         };
-        let mut gate = Gate::new(limits, 0);
+        let mut gate = Gate::new(limits);
         assert_eq!(gate.admit(1, || 0), Ok(()));
         assert_eq!(gate.met(), None);
         assert_eq!(gate.admit(2, || 0), Ok(()));
@@ -126,7 +130,7 @@ mod tests {
             size: Some(100),
             ..Limits::default()
         };
-        let mut gate = Gate::new(limits, 0);
+        let mut gate = Gate::new(limits);
         assert_eq!(gate.admit(1, || 100), Ok(()));
         assert_eq!(gate.admit(1, || 101), Err(Limit::Size(100)));
     }
@@ -138,7 +142,9 @@ mod tests {
             duration: Some(duration),
             ..Limits::default()
         };
-        let mut gate = Gate::new(limits, 1_000);
+        let mut gate = Gate::new(limits);
+        assert_eq!(gate.admit(u64::MAX, || 0), Ok(()));
+        gate.begin(1_000);
         assert_eq!(gate.admit(1_050, || 0), Ok(()));
         assert_eq!(gate.admit(1_051, || 0), Err(Limit::Duration(duration)));
     }
@@ -150,7 +156,7 @@ mod tests {
             size in prop::option::of(0..5_000u64),
             packets in prop::collection::vec(1..200u64, 0..100),
         ) {
-            let mut gate = Gate::new(Limits { count, size, duration: None }, 0);
+            let mut gate = Gate::new(Limits { count, size, duration: None });
             let (mut written, mut bytes) = (0, 0);
             for len in packets {
                 if gate.admit(0, || bytes + len).is_err() {

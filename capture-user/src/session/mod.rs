@@ -14,7 +14,7 @@
 //!   at its end
 //! - `about`: what every file says of the capture
 //! - `start`: from a plan to everything attached and open; `destination`: where the capture file goes;
-//!   `attached`: the kernel side of it,
+//!   `attached`: the kernel side of it, `attaching`: how that comes about,
 //!   `attachment`: what is said of how that is done, `evidence`: what else is listened to,
 //!   `completeness`: whether nothing is missed
 //! - [`outside`]: to whom a capture shows itself; `figures`: for Prometheus, `service`: for the
@@ -26,6 +26,7 @@
 
 mod about;
 mod attached;
+mod attaching;
 mod attachment;
 pub mod clock;
 mod completeness;
@@ -70,6 +71,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use self::attached::Attached;
+use self::attaching::Attaching;
 use self::completeness::Completeness;
 use self::figures::Figures;
 use self::inside::Inside;
@@ -120,6 +122,10 @@ struct Session {
     /// The plan's filter, as the kernel has it.
     tables: Tables,
     attached: Attached,
+    /// What is still to be attached to before it begins.
+    attaching: Option<Attaching>,
+    /// What is to be said when it does.
+    notes: Vec<String>,
     selection: Selection,
     watch: Watch,
     completeness: Completeness,
@@ -145,7 +151,10 @@ struct Session {
 
 impl Session {
     async fn run(mut self) -> Result<Outcome> {
-        let reason = self.watch_over().await;
+        let reason = match self.begin().await {
+            Some(ended) => ended,
+            None => self.watch_over().await,
+        };
         self.finish(reason).await
     }
 

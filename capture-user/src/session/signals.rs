@@ -46,15 +46,10 @@ impl Signals {
         })
     }
 
-    /// Whether a signal to stop has come, without waiting for one. Others are passed over.
-    pub(super) async fn stop_asked(&mut self) -> bool {
-        loop {
-            match tokio::time::timeout(std::time::Duration::ZERO, self.next()).await {
-                Ok(Signal::Stop(_) | Signal::HangUp) => return true,
-                Ok(Signal::Counts | Signal::Flush) => {}
-                Err(_) => return false,
-            }
-        }
+    /// The next signal, if one has come.
+    pub(super) async fn waiting(&mut self) -> Option<Signal> {
+        let next = tokio::time::timeout(std::time::Duration::ZERO, self.next());
+        next.await.ok()
     }
 
     /// The next signal. Nothing is lost when the future is dropped before it is ready.

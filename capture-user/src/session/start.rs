@@ -6,11 +6,10 @@ use std::sync::mpsc;
 
 use jiff::tz::TimeZone;
 use tokio::sync::{mpsc as async_mpsc, oneshot};
-use tokio::time::Instant;
 
 use super::about::About;
 use super::attached::Attached;
-use super::attachment::Attachments;
+use super::attaching::Attaching;
 use super::clock::{self, Offset};
 use super::completeness::Completeness;
 use super::destination::{Destination, no_thread, refuse_too_small_a_size};
@@ -20,7 +19,7 @@ use super::inside::Inside;
 use super::interface::Interface;
 use super::limits::Gate;
 use super::memory::Memory;
-use super::mover::{Command, Mover, Parts};
+use super::mover::{Mover, Parts};
 use super::naming::Naming;
 use super::outputs::Outputs;
 use super::outputs::file::Common;
@@ -28,7 +27,7 @@ use super::outside::Outside;
 use super::plan::Plan;
 use super::progress::Progress;
 use super::recording::{self, Recording};
-use super::signals::Signals;
+use super::signals::{Signal, Signals};
 use super::snapshots::Snapshots;
 use super::status::Status;
 use super::tracking::Tracking;
@@ -144,40 +143,18 @@ pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
     attachment::sweep(&mut notes);
     let (commands, orders) = mpsc::channel();
     let mut attached = Attached::new(kernel);
-    let mut attachments = Attachments::default();
-    let mut refusal = None;
-    for link in &selection.links {
-        match attached.join(link, &plan.directions) {
-            Ok(how) => attachments.add(&link.name, &how),
-            // With a glob or `any` nobody asked for this very interface.
-            Err(error)
-                if selection.takes_later() && (error.is_gone() || error.is_of_the_interface()) =>
-            {
-                notes.push(error.to_string());
-                refusal = Some(error);
-                if let Some(counters) = attached.forget(link.index) {
-                    // Read when the mover begins.
-                    let _ = commands.send(Command::InterfaceGone {
-                        index: link.index,
-                        stamp: clock::monotonic(),
-                        counters,
-                    });
-                }
+    let mut attaching = Attaching::new(selection.links.clone());
+    while attaching.must_go_on(&attached, &selection) {
+        attaching.next(&mut attached, &plan, &selection, &commands)?;
+        while let Some(signal) = signals.waiting().await {
+            if matches!(signal, Signal::Stop(_) | Signal::HangUp) {
+                return Err(Error::failure("stopped before the capture began"));
             }
-            Err(error) => return Err(error.into()),
-        }
-        // Attaching to hundreds of interfaces takes seconds (the kernel waits for a grace period
-        // each time), and one may have been enough for the user.
-        if signals.stop_asked().await {
-            return Err(Error::failure("stopped before the capture began"));
         }
     }
-    if let Some(refusal) = refusal.filter(|error| error.is_of_the_interface())
-        && attached.live() == 0
-    {
-        return Err(refusal.into());
+    if let Some(refused) = attaching.refused(&attached) {
+        return Err(refused);
     }
-    notes.extend(attachments.notes(plan.hook));
 
     if let Some(snapshots) = &mut snapshots {
         snapshots.begin()?;
@@ -207,10 +184,7 @@ pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
     } else {
         None
     };
-    let outputs = Outputs {
-        file,
-        lines,
-    };
+    let outputs = Outputs { file, lines };
 
     let completeness = Completeness::new(&plan, links, &attached.indices());
     let (tracking, conntrack) = if plan.track {
@@ -227,18 +201,9 @@ pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
     }
     let progress = Arc::new(Progress::default());
     let (done, moved) = oneshot::channel();
-    let names: Vec<_> = interfaces
-        .iter()
-        .filter(|it| attached.is_on(it.index))
-        .map(|it| printable(&it.name).to_string())
-        .collect();
-    let deadline = plan
-        .limits
-        .duration
-        .map(|duration| Instant::now() + duration);
     let mover = Mover::new(Parts {
         rings,
-        gate: Gate::new(plan.limits, clock::monotonic()),
+        gate: Gate::new(plan.limits),
         link: header,
         snaplen: plan.snaplen,
         outputs,
@@ -262,22 +227,12 @@ pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
     if memory::is_of_interest(&plan, outside.service.is_some()) {
         notes.push(Memory::of(&plan).line());
     }
-    for note in &notes {
-        status.say(&format!("nodecap: {note}"));
-    }
-    let listening = format!("listening on {}", names.join(", "));
-    status.say(&format!(
-        "{listening}, snapshot length {} bytes",
-        plan.snaplen
-    ));
-    let mut service = outside.service;
-    if let Some(service) = &mut service {
-        service.ready(&listening);
-    }
     Ok(Session {
         plan,
         tables: setup.tables,
         attached,
+        attaching: Some(attaching),
+        notes,
         selection,
         watch,
         completeness,
@@ -294,9 +249,9 @@ pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
         naming,
         inside,
         snapshots,
-        deadline,
+        deadline: None,
         questions,
-        service,
+        service: outside.service,
         figures: Figures::new(clock::monotonic().wrapping_add_signed(offset.nanoseconds)),
     })
 }

@@ -16,6 +16,8 @@ use crate::session::stop::StopReason;
 
 /// What the session tells the mover.
 pub(in crate::session) enum Command {
+    /// Everything is attached: from this stamp on time counts.
+    Begin(u64),
     /// Packets of one more interface may come.
     Interface(Interface),
     /// An interface is gone.

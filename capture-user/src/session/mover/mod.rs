@@ -201,6 +201,7 @@ impl Mover {
     fn obey(&mut self) {
         loop {
             match self.commands.try_recv() {
+                Ok(Command::Begin(stamp)) => self.gate.begin(stamp),
                 Ok(Command::Interface(interface)) => self.add(interface),
                 Ok(Command::InterfaceGone {
                     index,

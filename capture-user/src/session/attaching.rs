@@ -1,0 +1,169 @@
+//! Attaching at the start: to what was named before anything else happens, to the rest of what a glob or
+//! `any` stands for while packets are moved already.
+//!
+//! The kernel waits for a grace period each time (`tcx_entry_sync`), some 20 ms for each way of each
+//! interface, and under a lock that all of them share: hundreds of interfaces take many seconds, whoever
+//! waits for them. What comes meanwhile at those that are attached to would fill the ring if nobody emptied
+//! it.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::Sender;
+
+use super::attached::Attached;
+use super::attachment::Attachments;
+use super::mover::{Command, Event};
+use super::plan::Plan;
+use super::signals::Signal;
+use super::stop::StopReason;
+use super::{Session, clock};
+use crate::error::{Error, Result};
+use crate::kernel::attach::Hook;
+use crate::kernel::error::KernelError;
+use crate::target::links::Link;
+use crate::target::name::printable;
+use crate::target::select::Selection;
+
+/// The interfaces that are still to be attached to.
+pub(super) struct Attaching {
+    left: VecDeque<Link>,
+    attachments: Attachments,
+    notes: Vec<String>,
+    refusal: Option<KernelError>,
+    /// The names of those that are captured on.
+    names: Vec<String>,
+}
+
+impl Attaching {
+    pub(super) fn new(links: Vec<Link>) -> Self {
+        Self {
+            left: links.into(),
+            attachments: Attachments::default(),
+            notes: Vec::new(),
+            refusal: None,
+            names: Vec::new(),
+        }
+    }
+
+    /// Whether one more must be attached to before anything is written: all that were asked for by name,
+    /// and otherwise one, which shows that it can be done.
+    pub(super) fn must_go_on(&self, attached: &Attached, selection: &Selection) -> bool {
+        !self.left.is_empty() && (!selection.takes_later() || attached.live() == 0)
+    }
+
+    /// Attaches to the next one. The mover is told of those that can't be.
+    pub(super) fn next(
+        &mut self,
+        attached: &mut Attached,
+        plan: &Plan,
+        selection: &Selection,
+        commands: &Sender<Command>,
+    ) -> Result<()> {
+        let Some(link) = self.left.pop_front() else {
+            return Ok(());
+        };
+        match attached.join(&link, &plan.directions) {
+            Ok(how) => {
+                self.attachments.add(&link.name, &how);
+                self.names.push(printable(&link.name).to_string());
+                Ok(())
+            }
+            // With a glob or `any` nobody asked for this very interface.
+            Err(error)
+                if selection.takes_later() && (error.is_gone() || error.is_of_the_interface()) =>
+            {
+                if let Some(counters) = attached.forget(link.index) {
+                    // A mover that is gone has said so through its other channels.
+                    let _ = commands.send(Command::InterfaceGone {
+                        index: link.index,
+                        stamp: clock::monotonic(),
+                        counters,
+                    });
+                }
+                self.notes.push(error.to_string());
+                self.refusal = Some(error);
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Why there is nothing to capture on, if nothing could be attached to.
+    pub(super) fn refused(&mut self, attached: &Attached) -> Option<Error> {
+        let refusal = self.refusal.take()?;
+        (refusal.is_of_the_interface() && attached.live() == 0).then(|| refusal.into())
+    }
+
+    fn notes(self, asked: Hook) -> (Vec<String>, Vec<String>) {
+        let mut notes = self.notes;
+        notes.extend(self.attachments.notes(asked));
+        (notes, self.names)
+    }
+}
+
+impl Session {
+    /// Attaches to what is left, and says so once all is attached and open. What ended the capture before
+    /// that, if anything did: then it is `None` if the mover knows why.
+    pub(super) async fn begin(&mut self) -> Option<Option<StopReason>> {
+        let mut attaching = self.attaching.take()?;
+        let mut ended = None;
+        while ended.is_none() && !attaching.left.is_empty() {
+            let next = attaching.next(
+                &mut self.attached,
+                &self.plan,
+                &self.selection,
+                &self.commands,
+            );
+            ended = match next {
+                Ok(()) => self.ended_meanwhile().await,
+                Err(error) => Some(Some(StopReason::Failure(error))),
+            };
+        }
+        let now = clock::monotonic();
+        self.command(Command::Begin(now));
+        self.deadline = self
+            .plan
+            .limits
+            .duration
+            .map(|it| tokio::time::Instant::now() + it);
+        self.review_completeness();
+        let (notes, names) = attaching.notes(self.plan.hook);
+        for note in self.notes.drain(..).chain(notes) {
+            self.status.say(&format!("nodecap: {note}"));
+        }
+        if matches!(ended, None | Some(None)) {
+            let listening = format!("listening on {}", names.join(", "));
+            self.status.say(&format!(
+                "{listening}, snapshot length {} bytes",
+                self.plan.snaplen
+            ));
+            if let Some(service) = &mut self.service {
+                service.ready(&listening);
+            }
+        }
+        ended
+    }
+
+    /// Whether somebody, or the mover, has ended the capture.
+    async fn ended_meanwhile(&mut self) -> Option<Option<StopReason>> {
+        while let Some(signal) = self.signals.waiting().await {
+            match signal {
+                Signal::Stop(name) => return Some(Some(StopReason::Signal(name))),
+                Signal::HangUp => return Some(Some(StopReason::Signal("HUP"))),
+                Signal::Counts | Signal::Flush => {}
+            }
+        }
+        while let Some(questions) = &mut self.questions
+            && let Ok(question) = questions.try_recv()
+        {
+            self.answer(question);
+        }
+        loop {
+            match self.events.try_recv() {
+                Ok(Event::Enough) => return Some(None),
+                Ok(event) => self.pass_on(&event),
+                // If it is gone, that is found out soon.
+                Err(_) => return None,
+            }
+        }
+    }
+}
