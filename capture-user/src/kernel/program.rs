@@ -110,6 +110,7 @@ impl Kernel {
 
     fn load_with(setup: &Setup, share: Share) -> Result<Self, KernelError> {
         raise_memlock_limit();
+        raise_descriptor_limit();
         let tables = &setup.tables;
         let log_level = setup.log.as_global();
         let wake_at = u64::from(share.bytes) / WAKE_FRACTION;
@@ -354,5 +355,19 @@ fn raise_memlock_limit() {
     };
     if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Memlock, unlimited) {
         tracing::debug!("can't raise RLIMIT_MEMLOCK: {error}");
+    }
+}
+
+/// Each way of each interface takes a descriptor: 500 of them are more than the 1,024 that a process is
+/// given by default, for the sake of select(2). What more it may have needs no privilege.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, all) {
+        tracing::debug!("can't raise RLIMIT_NOFILE: {error}");
     }
 }
