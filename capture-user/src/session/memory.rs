@@ -1,7 +1,7 @@
 //! How much memory a capture takes at the most, said at its start.
 //!
 //! All that grows has a bound that an option sets; what is besides is a constant. In a process's
-//! resident memory the ring counts twice, since its pages are mapped twice in a row.
+//! resident memory the rings count twice, since their pages are mapped twice in a row.
 
 use super::plan::Plan;
 use crate::sink::output::spool::QUEUE;
@@ -10,13 +10,15 @@ use crate::sink::output::spool::QUEUE;
 /// (docs/performance.md).
 const FLOW: u64 = 300;
 /// What doesn't depend on any option, measured and rounded up: programs and their maps, the packets
-/// and translations that the tracker remembers (some 30 MiB when full), buffers, stacks.
+/// and translations that the tracker remembers (some 30 MiB when full), buffers, stacks, and 2 KiB for
+/// each of some thousand interfaces that are there or went last.
 const BESIDES: u64 = 64 << 20;
 
 /// The bounds, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Memory {
-    ring: u64,
+    /// All of them together.
+    rings: u64,
     flows: u64,
     max_flows: usize,
     queues: u64,
@@ -29,7 +31,7 @@ impl Memory {
         let outputs = outputs.into_iter().filter(|it| *it).count();
         let max_flows = if plan.track { plan.max_flows } else { 0 };
         Self {
-            ring: plan.ring_bytes.into(),
+            rings: plan.ring_bytes.into(),
             flows: (max_flows as u64).saturating_mul(FLOW),
             max_flows,
             queues: (outputs as u64).saturating_mul(QUEUE),
@@ -37,7 +39,7 @@ impl Memory {
     }
 
     fn total(&self) -> u64 {
-        self.ring
+        self.rings
             .saturating_add(self.flows)
             .saturating_add(self.queues)
             .saturating_add(BESIDES)
@@ -45,7 +47,7 @@ impl Memory {
 
     /// One line.
     pub(super) fn line(&self) -> String {
-        let mut parts = vec![format!("{} for the ring", mebibytes(self.ring))];
+        let mut parts = vec![format!("{} for the rings", mebibytes(self.rings))];
         if self.max_flows > 0 {
             let flows = mebibytes(self.flows);
             parts.push(format!("{flows} for {} flows", self.max_flows));
@@ -86,7 +88,7 @@ mod tests {
         };
         assert_eq!(
             Memory::of(&plan).line(),
-            "memory: at most 399 MiB: 32 MiB for the ring, 287 MiB for 1000000 flows, 16 MiB before the outputs, 64 MiB besides"
+            "memory: at most 399 MiB: 32 MiB for the rings, 287 MiB for 1000000 flows, 16 MiB before the outputs, 64 MiB besides"
         );
         let plan = Plan {
             track: false,
@@ -95,7 +97,7 @@ mod tests {
         };
         assert_eq!(
             Memory::of(&plan).line(),
-            "memory: at most 80 MiB: 16 MiB for the ring, 64 MiB besides"
+            "memory: at most 80 MiB: 16 MiB for the rings, 64 MiB besides"
         );
     }
 }

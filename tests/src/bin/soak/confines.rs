@@ -1,41 +1,74 @@
-//! A control group in which memory is short: what the capture reads and writes is charged to it, so
-//! the kernel takes pages back all the time, and ends the capture should it ask for more than it may.
+//! A control group in which memory is short: once the capture has what it needs it may have little more, and
+//! a neighbour in the group reads files all the time. So the kernel takes pages back without end, and ends
+//! the capture should it ask for more than it may.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-/// What it may have: flow table, queues and the rest, at the sizes that are chosen here, and little
-/// for the file cache. The maps are its own from before, and charged elsewhere.
-const LIMIT: u64 = 64 << 20;
+use lab::scratch::Scratch;
+use lab::tool;
 
-/// The group. It is removed with the value, which must outlive the process.
+/// What there is beyond what the group holds when it is tightened, in bytes: for the file cache, and the
+/// little by which a capture may grow.
+const ROOM: u64 = 8 << 20;
+/// What the neighbour reads, in bytes: several times as much.
+const READ: u64 = 64 << 20;
+/// How long an emptied group may take to be let go.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where control groups are, and what their files are called.
+struct Kind {
+    root: &'static str,
+    limit: &'static str,
+    /// How often the limit was met.
+    hits: &'static str,
+    /// What processes hold, in `memory.stat`.
+    held: &'static str,
+}
+
+/// Control groups of the first version, alone or beside the second; then the second.
+const KINDS: [Kind; 2] = [
+    Kind {
+        root: "/sys/fs/cgroup/memory",
+        limit: "memory.limit_in_bytes",
+        hits: "memory.failcnt",
+        held: "rss",
+    },
+    Kind {
+        root: "/sys/fs/cgroup",
+        limit: "memory.max",
+        hits: "memory.events",
+        held: "anon",
+    },
+];
+
+/// The group. It is removed with the value, which must outlive the capture.
 pub(crate) struct Confines {
     folder: PathBuf,
-    events: &'static str,
+    kind: &'static Kind,
+    neighbour: Option<Child>,
 }
 
 impl Confines {
-    /// Puts a process into a group of its own; says so if there are none here.
+    /// Puts a process into a group of its own; says so if there are none here. The pages that it has by
+    /// then stay charged elsewhere.
     pub(crate) fn around(pid: u32) -> Option<Self> {
-        // Control groups of the first version, alone or beside the second; then the second.
         let name = format!("nodecap-soak-{}", std::process::id());
-        let kinds = [
-            (
-                "/sys/fs/cgroup/memory",
-                "memory.limit_in_bytes",
-                "memory.failcnt",
-            ),
-            ("/sys/fs/cgroup", "memory.max", "memory.events"),
-        ];
-        for (root, limit, events) in kinds {
-            let folder = Path::new(root).join(&name);
-            if !Path::new(root).join("cgroup.procs").exists() || fs::create_dir(&folder).is_err() {
+        for kind in &KINDS {
+            let folder = Path::new(kind.root).join(&name);
+            let there = Path::new(kind.root).join("cgroup.procs").exists();
+            if !there || fs::create_dir(&folder).is_err() {
                 continue;
             }
-            let confines = Self { folder, events };
-            let confined = fs::write(confines.folder.join(limit), LIMIT.to_string())
-                .and_then(|()| fs::write(confines.folder.join("cgroup.procs"), pid.to_string()));
-            if confined.is_ok() {
+            let confines = Self {
+                folder,
+                kind,
+                neighbour: None,
+            };
+            if confines.file(kind.limit).exists() && confines.take(pid) {
                 return Some(confines);
             }
         }
@@ -43,24 +76,77 @@ impl Confines {
         None
     }
 
-    /// How short it was.
-    pub(crate) fn said(&self) -> String {
-        let text = fs::read_to_string(self.folder.join(self.events)).unwrap_or_default();
-        // A number of its own, or one of several with a name each.
-        let hits = text
-            .lines()
-            .find_map(|line| {
-                line.strip_prefix("max ")
-                    .or_else(|| line.parse::<u64>().ok().map(|_| line))
-            })
-            .unwrap_or("?");
-        format!("memory short {} times of {} MiB", hits.trim(), LIMIT >> 20)
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn take(&self, pid: u32) -> bool {
+        fs::write(self.file("cgroup.procs"), pid.to_string()).is_ok()
+    }
+
+    /// From now on there is little more than what is held. Whether the kernel agreed.
+    pub(crate) fn tighten(&mut self, scratch: &Scratch) -> bool {
+        let stat = fs::read_to_string(self.file("memory.stat")).unwrap_or_default();
+        let figure = |name: &str| {
+            let mut lines = stat.lines().map(|line| line.split(' '));
+            let figures = lines.find(|it| it.clone().next() == Some(name));
+            figures.and_then(|mut it| it.nth(1)?.parse::<u64>().ok())
+        };
+        // The second version counts the kernel's own in the same place, the first in a file.
+        let kernel = fs::read_to_string(self.file("memory.kmem.usage_in_bytes"));
+        let kernel = kernel.ok().and_then(|it| it.trim().parse().ok());
+        let kernel = kernel.or_else(|| figure("kernel")).unwrap_or(0);
+        let limit = figure(self.kind.held).unwrap_or(0) + kernel + ROOM;
+        self.start_neighbour(scratch);
+        fs::write(self.file(self.kind.limit), limit.to_string()).is_ok()
+    }
+
+    /// It ends with this process, however that ends.
+    fn start_neighbour(&mut self, scratch: &Scratch) {
+        let path = scratch.path("neighbour");
+        // Pages of nothing are read as well as others.
+        let made = File::create(&path).and_then(|file| file.set_len(READ));
+        let neighbour = made.and_then(|()| {
+            Command::new(tool::path("setpriv"))
+                .args(["--pdeathsig", "KILL", "sh", "-c"])
+                .args(["while cat \"$1\"; do sleep 0.1; done", "sh"])
+                .arg(&path)
+                .stdout(Stdio::null())
+                .spawn()
+        });
+        match neighbour {
+            Ok(neighbour) => {
+                self.take(neighbour.id());
+                self.neighbour = Some(neighbour);
+            }
+            Err(error) => eprintln!("soak: no neighbour: {error}"),
+        }
+    }
+
+    /// How often memory was short, and of how much.
+    pub(crate) fn hits(&self) -> (u64, u64) {
+        let number = |name: &str, start: &str| {
+            let text = fs::read_to_string(self.file(name)).unwrap_or_default();
+            // A number of its own, or one of several with a name each.
+            let mut lines = text
+                .lines()
+                .map(|line| line.strip_prefix(start).unwrap_or(line));
+            lines.find_map(|line| line.trim().parse().ok()).unwrap_or(0)
+        };
+        (number(self.kind.hits, "max "), number(self.kind.limit, ""))
     }
 }
 
 impl Drop for Confines {
     fn drop(&mut self) {
-        // Its process has ended, or the group stays: empty, and named after us.
-        let _ = fs::remove_dir(&self.folder);
+        if let Some(neighbour) = &mut self.neighbour {
+            // One that has ended is nothing to end.
+            let _ = neighbour.kill().and_then(|()| neighbour.wait());
+        }
+        // What the neighbour had begun to read ends by itself.
+        let begun = Instant::now();
+        while fs::remove_dir(&self.folder).is_err() && begun.elapsed() < PATIENCE {
+            sleep(Duration::from_millis(20));
+        }
     }
 }

@@ -17,6 +17,8 @@ use crate::signal;
 /// The wire that frames are put on, and the end at which they come in.
 pub(crate) const SENDER: &str = "soak-in";
 pub(crate) const CATCHER: &str = "soak-out";
+/// How the names of the others begin, that come and go.
+pub(crate) const PODS: [&str; 2] = ["pod-", "in-"];
 /// The interfaces that stay: loopback, the bridge, the pod's, the uplink, and the wire's.
 pub(crate) const LASTING: usize = 6;
 /// Different flows on the wire in each round: more than are remembered.
