@@ -12,9 +12,11 @@
 //! - [`docker`], [`containerd`], [`podman`]: containers and pods on a node, made by the real engines;
 //!   [`cgroup`]: what else the kernel takes for containers
 //! - [`frames`]: frames made by hand, from the ordinary to the broken
+//! - [`conversation`]: TCP connections of such frames
 //! - [`replay`]: puts frames on an interface, as many and as fast as wanted
 //! - [`packet_socket`]: puts them there one by one, also where they make no sense
 //! - [`nodecap`], [`tcpdump`]: the two captures that are compared
+//! - [`recorder`]: captures with a flight recorder, and their accounts
 //! - [`read`]: what is in a capture file, by a reader that accepts nothing sloppy
 //! - [`flows`]: what is in a flows file, by the contract with its readers
 //! - [`metrics`]: figures as Prometheus takes them, likewise
@@ -33,6 +35,7 @@ pub mod balancer;
 pub mod cgroup;
 pub mod compare;
 pub mod containerd;
+pub mod conversation;
 pub mod docker;
 pub mod elf;
 pub mod flows;
@@ -45,6 +48,7 @@ pub mod packet_socket;
 pub mod podman;
 pub mod process;
 pub mod read;
+pub mod recorder;
 pub mod replay;
 pub mod scenario;
 pub mod scratch;

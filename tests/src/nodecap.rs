@@ -158,6 +158,21 @@ impl<'a> Nodecap<'a> {
     pub fn run(self) -> Finished {
         self.spawn().wait()
     }
+
+    /// Runs it, and makes sure that it is refused as wrong usage, in one line that has these words.
+    ///
+    /// # Panics
+    ///
+    /// When it isn't.
+    #[track_caller]
+    pub fn assert_refused(self, words: &str) {
+        let arguments = format!("{:?}", self.arguments);
+        let finished = self.run();
+        let said = &finished.stderr;
+        assert_eq!(finished.code(), Some(2), "{arguments}: {said}");
+        assert!(said.contains(words), "{arguments}: {said}");
+        assert_eq!(said.lines().count(), 1, "{arguments}: {said}");
+    }
 }
 
 /// A `nodecap` that is running.

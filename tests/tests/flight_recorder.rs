@@ -5,164 +5,23 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use lab::conversation::{conversation, interleaved, reset, sides};
 use lab::flows::FlowsFile;
-use lab::frames::transport::{ACK, PSH, RST, SYN, TCP, segment};
-use lab::frames::{Flow, Frame};
-use lab::nodecap::{Capture, Nodecap};
-use lab::process::Finished;
-use lab::read::{CaptureFile, Captured};
+use lab::frames::Flow;
+use lab::frames::transport::{ACK, PSH, RST, TCP, segment};
+use lab::nodecap::Nodecap;
+use lab::read::CaptureFile;
+use lab::recorder::{assert_accounted, assert_in_order, data, forgotten_so_far, number, record};
 use lab::scenario::endings::ABORTED_BY_POD;
 use lab::scenario::{OUTSIDE_SERVER, POD_CLIENT, masqueraded};
 use lab::scratch::Scratch;
 use lab::segment::Segment;
-use lab::sockets::{Connection, connect, listen};
+use lab::sockets::Connection;
 use lab::topology::{Node, Wire};
 use lab::wait::wait_until;
 use lab::{Signal, tools};
-
-/// The client's and the server's side of connection `number`.
-fn sides(number: u16) -> [Flow; 2] {
-    let flow = Flow::new(&format!("192.0.2.1:{}", 20_000 + number), "192.0.2.2:443");
-    [flow, flow.back()]
-}
-
-/// The beginning of a connection, and so many questions of ten bytes with their answers.
-fn conversation(number: u16, exchanges: u32) -> Vec<Frame> {
-    let [client, server] = sides(number);
-    let frame = |flow: Flow, flags, sequence, acknowledgement, payload: &[u8]| {
-        flow.around(
-            TCP,
-            &segment(flow, flags, sequence, acknowledgement, payload),
-        )
-    };
-    let mut frames = vec![
-        frame(client, SYN, 1_000, 0, b""),
-        frame(server, SYN | ACK, 5_000, 1_001, b""),
-    ];
-    for at in (0..exchanges).map(|exchange| exchange * 10) {
-        frames.push(frame(
-            client,
-            ACK | PSH,
-            1_001 + at,
-            5_001 + at,
-            b"0123456789",
-        ));
-        frames.push(frame(
-            server,
-            ACK | PSH,
-            5_001 + at,
-            1_011 + at,
-            b"0123456789",
-        ));
-    }
-    frames
-}
-
-/// The reset that ends a conversation of so many exchanges.
-fn reset(number: u16, exchanges: u32) -> Frame {
-    let [client, _] = sides(number);
-    let numbers = (1_001 + exchanges * 10, 5_001 + exchanges * 10);
-    client.around(TCP, &segment(client, RST | ACK, numbers.0, numbers.1, b""))
-}
-
-/// Frames of several lists in turn: one of each, as long as there are any.
-fn interleaved(lists: &[Vec<Frame>]) -> Vec<Frame> {
-    let longest = lists.iter().map(Vec::len).max().unwrap();
-    let turns = (0..longest).flat_map(|at| lists.iter().filter_map(move |list| list.get(at)));
-    turns.cloned().collect()
-}
-
-fn data(packets: &[Captured]) -> Vec<&[u8]> {
-    packets.iter().map(|packet| &packet.data[..]).collect()
-}
-
-fn record(wire: &Wire, file: &Path, more: &[&str]) -> Capture {
-    Nodecap::capture(&wire.namespace, Wire::CATCHER)
-        .args(more)
-        .args(["-v"])
-        .write(file)
-        .start()
-}
-
-/// The number in front of these words.
-#[track_caller]
-fn number(said: &str, words: &str) -> u64 {
-    let line = said.lines().rev().find(|line| line.ends_with(words));
-    let number = line.and_then(|line| line.split(' ').next()?.parse().ok());
-    number.unwrap_or_else(|| panic!("no `… {words}` in:\n{said}"))
-}
-
-/// How many packets the recorder has forgotten, asked for by USR1. It is the last of the count
-/// lines, so it may come a little after the others.
-#[track_caller]
-fn forgotten_so_far(capture: &Capture) -> u64 {
-    const WORDS: &str = "forgotten by recorder";
-    let before = capture.process().stderr().len();
-    capture.signal(Signal::SIGUSR1);
-    capture.process().wait_for_stderr(WORDS, |text| {
-        let said = &text[before..];
-        said.contains(WORDS).then(|| number(said, WORDS))
-    })
-}
-
-/// The numbers of an interface's line in the ledger: received, captured, dropped, forgotten, past
-/// the end.
-#[track_caller]
-fn ledger(finished: &Finished, interface: &str) -> [u64; 5] {
-    let said = &finished.stderr;
-    let line = said
-        .lines()
-        .find_map(|line| line.strip_prefix(&format!("{interface}: ")))
-        .unwrap_or_else(|| panic!("no ledger of {interface} in:\n{said}"));
-    let before = |words: &str| -> u64 {
-        let (before, _) = line
-            .split_once(words)
-            .unwrap_or_else(|| panic!("{words}: {line}"));
-        before.rsplit(' ').next().unwrap().parse().unwrap()
-    };
-    [
-        before(" received by filter"),
-        before(" captured"),
-        before(" dropped"),
-        before(" forgotten"),
-        before(" past the end"),
-    ]
-}
-
-/// Nothing may be unaccounted for, and the file has what is said to be captured.
-#[track_caller]
-fn assert_accounted(finished: &Finished, files: &[PathBuf], sent: u64) -> Vec<CaptureFile> {
-    let counts = finished.counts();
-    let forgotten = number(&finished.stderr, "forgotten by recorder");
-    let [received, captured, dropped, in_ledger, past] = ledger(finished, Wire::CATCHER);
-    assert_eq!(
-        [counts.received, counts.captured, counts.dropped, forgotten],
-        [received, captured, dropped, in_ledger]
-    );
-    assert_eq!(received, sent);
-    assert_eq!(received, captured + dropped + forgotten + past);
-    let read: Vec<_> = files
-        .iter()
-        .map(|file| {
-            tools::assert_readable(file);
-            CaptureFile::read(file)
-        })
-        .collect();
-    let written: usize = read.iter().map(|file| file.packets.len()).sum();
-    assert_eq!(captured, written as u64);
-    let accepted = read
-        .iter()
-        .map(|file| file.statistics_of(Wire::CATCHER).accepted.unwrap());
-    assert_eq!(accepted.sum::<u64>(), received);
-    read
-}
-
-#[track_caller]
-fn assert_in_order(packets: &[Captured]) {
-    assert!(packets.is_sorted_by_key(|packet| packet.time_ns));
-}
 
 #[test]
 fn without_an_event_nothing_is_written_and_all_is_accounted_for() {
@@ -560,110 +419,6 @@ fn lines_flows_and_a_command_go_with_it() {
     );
 }
 
-/// Runs a capture on the node around what `happen` does. Which flows were written, by their clients'
-/// ports, and what was said.
-fn on(
-    events: &str,
-    prepare: impl FnOnce(&Node),
-    happen: impl FnOnce(&Node),
-) -> (BTreeSet<u16>, String) {
-    let (lab, scratch) = (Node::new(), Scratch::new());
-    prepare(&lab);
-    let file = scratch.path("x.pcapng");
-    let capture = Nodecap::capture(&lab.node, "any")
-        .args(["--on", events, "--proto", "tcp,udp,icmp"])
-        .write(&file)
-        .start();
-    happen(&lab);
-    let finished = capture.stop();
-    let written = CaptureFile::read(&file);
-    let ports = written.packets.iter().filter_map(|packet| {
-        let ip = packet
-            .data
-            .get(14..)
-            .filter(|_| packet.data[12..14] == [8, 0])?;
-        let port = |at: usize| Some(u16::from_be_bytes(*ip.get(at..)?.first_chunk()?));
-        let ports = [port(20)?, port(22)?];
-        matches!(ip[9], 6 | 17).then_some(*ports.iter().max()?)
-    });
-    (ports.collect(), finished.stderr)
-}
-
-fn exchange(lab: &Node, port: u16) {
-    let server = "192.0.2.9:443";
-    let client = format!("10.88.0.2:{port}");
-    Connection::open((&lab.pod, &client), server, (&lab.outside, server)).exchange();
-}
-
-#[test]
-fn a_translation_is_an_event() {
-    let (ports, said) = on("nat", masqueraded, |lab| {
-        exchange(lab, 41_000);
-        // The node's own connection isn't translated.
-        let listener = listen(&lab.outside, "192.0.2.9:444", 1);
-        drop(connect(&lab.node, "192.0.2.1:42000", "192.0.2.9:444"));
-        drop(listener);
-    });
-    assert_eq!(ports, BTreeSet::from([41_000]), "{said}");
-    assert!(said.contains("1 event: 1 nat"), "{said}");
-}
-
-#[test]
-fn a_drop_and_the_retransmission_that_follows_it_are_events() {
-    let refuse = |lab: &Node| {
-        lab.node.nft(
-            "table inet refuse { chain forward { type filter hook forward priority 0; \
-             tcp dport 8080 drop\n}\n}",
-        );
-    };
-    for (events, expected) in [("drop", "drop"), ("retransmit", "retransmit")] {
-        let (ports, said) = on(events, refuse, |lab| {
-            exchange(lab, 41_000);
-            let socket = lab.pod.run(|| {
-                use socket2::{Domain, Socket, Type};
-                let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-                socket.set_nonblocking(true).unwrap();
-                socket
-                    .bind(&lab::sockets::address("10.88.0.2:42000").into())
-                    .unwrap();
-                let _ = socket.connect(&lab::sockets::address("192.0.2.9:8080").into());
-                socket
-            });
-            // The SYN is sent again after a second.
-            wait_until("a second SYN", || {
-                let stat = lab
-                    .pod
-                    .run(|| fs::read_to_string("/proc/thread-self/net/snmp").unwrap());
-                let values: Vec<_> = stat
-                    .lines()
-                    .filter(|line| line.starts_with("Tcp:"))
-                    .collect();
-                let at = values[0]
-                    .split(' ')
-                    .position(|name| name == "RetransSegs")
-                    .unwrap();
-                values[1].split(' ').nth(at).unwrap() != "0"
-            });
-            drop(socket);
-        });
-        assert_eq!(ports, BTreeSet::from([42_000]), "{events}: {said}");
-        assert!(said.contains(&format!(" {expected}\n")), "{said}");
-    }
-}
-
-#[test]
-fn an_icmp_error_is_an_event_of_the_flow_that_it_quotes() {
-    let (ports, said) = on("icmp-error", masqueraded, |lab| {
-        exchange(lab, 41_000);
-        let socket = lab.pod.udp("10.88.0.2:43000");
-        socket.connect("192.0.2.9:33434").unwrap();
-        socket.send(b"anybody?").unwrap();
-        wait_until("the refusal", || socket.recv(&mut [0]).is_err());
-    });
-    assert_eq!(ports, BTreeSet::from([43_000]), "{said}");
-    assert!(said.contains("1 event: 1 icmp-error"), "{said}");
-}
-
 #[test]
 fn what_makes_no_sense_is_refused() {
     let (wire, scratch) = (Wire::new(), Scratch::new());
@@ -682,22 +437,10 @@ fn what_makes_no_sense_is_refused() {
             "--recorder-size",
         ),
     ] {
-        let finished = Nodecap::capture(&wire.namespace, Wire::CATCHER)
+        Nodecap::capture(&wire.namespace, Wire::CATCHER)
             .args(arguments)
             .write(&file)
-            .run();
-        assert_eq!(
-            finished.code(),
-            Some(2),
-            "{arguments:?}: {}",
-            finished.stderr
-        );
-        assert!(
-            finished.stderr.contains(said),
-            "{arguments:?}: {}",
-            finished.stderr
-        );
-        assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
+            .assert_refused(said);
     }
     assert!(!file.exists());
 }

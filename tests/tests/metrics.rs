@@ -10,10 +10,12 @@ use std::path::Path;
 use std::process::Command;
 
 use lab::ability::missing;
+use lab::conversation::{conversation, interleaved, reset};
 use lab::frames::corpus;
 use lab::metrics::{self, Page, scrape};
 use lab::namespace::Namespace;
 use lab::nodecap::{Capture, Nodecap};
+use lab::recorder::{number, record};
 use lab::scenario::{local, translations};
 use lab::scratch::Scratch;
 use lab::topology::{Node, Wire, add_wire};
@@ -319,6 +321,44 @@ fn an_address_that_is_taken_or_none_is_told_with_the_remedy() {
             refused.stderr
         );
     }
+}
+
+#[test]
+fn a_flight_recorder_tells_what_happened_and_what_it_let_go() {
+    let (wire, scratch) = (Wire::new(), Scratch::new());
+    let on = [
+        "--on",
+        "reset",
+        "--before",
+        "200ms",
+        "--after",
+        "0s",
+        "--metrics",
+        "0",
+    ];
+    let capture = record(&wire, &scratch.path("x.pcapng"), &on);
+    let kept = [conversation(0, 2), vec![reset(0, 2)]].concat();
+    let (kept, other) = (kept, conversation(1, 5));
+    wire.send(&interleaved(&[kept.clone(), other.clone()]));
+    // What nobody asks for is forgotten in its time.
+    let page = settled(&wire.namespace, &capture, kept.len() as u64);
+    let forgotten = page.value("nodecap_recorder_forgotten_packets_total") as u64;
+    assert_eq!(forgotten, other.len() as u64);
+    let labelled = |name: &str, label, value| page.labelled(name, &[(label, value)]) as u64;
+    assert_eq!(
+        labelled("nodecap_recorder_events_total", "event", "reset"),
+        1
+    );
+    for side in ["before", "after"] {
+        assert_eq!(
+            labelled("nodecap_recorder_cut_events_total", "side", side),
+            0
+        );
+    }
+    assert!(page.value("nodecap_recorder_size_bytes") >= 1e6);
+    let said = capture.stop().stderr;
+    assert_eq!(number(&said, "forgotten by recorder"), forgotten);
+    assert!(said.contains("1 event: 1 reset"), "{said}");
 }
 
 /// The names of families in an expression of PromQL.

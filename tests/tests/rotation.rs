@@ -415,21 +415,9 @@ fn options_that_contradict_are_wrong_usage() {
         (&["-w", &file, "-C", "10"], "10M for tcpdump"),
         (&["-w", &strange, "-G", "1m"], "file name"),
     ] {
-        let finished = Nodecap::capture(&wire.namespace, Wire::CATCHER)
+        Nodecap::capture(&wire.namespace, Wire::CATCHER)
             .args(arguments)
-            .run();
-        assert_eq!(
-            finished.code(),
-            Some(2),
-            "{arguments:?}: {}",
-            finished.stderr
-        );
-        assert!(
-            finished.stderr.contains(said),
-            "{arguments:?}: {}",
-            finished.stderr
-        );
-        assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
+            .assert_refused(said);
     }
     assert_eq!(files(scratch.folder()), [""; 0].map(PathBuf::from));
 }
