@@ -11,6 +11,7 @@
 //! - [`topology`]: namespaces wired together
 //! - [`docker`], [`containerd`], [`podman`]: containers and pods on a node, made by the real engines;
 //!   [`cgroup`]: what else the kernel takes for containers
+//! - [`systemd`]: a service manager, likewise
 //! - [`frames`]: frames made by hand, from the ordinary to the broken
 //! - [`conversation`]: TCP connections of such frames
 //! - [`replay`]: puts frames on an interface, as many and as fast as wanted
@@ -54,6 +55,7 @@ pub mod scenario;
 pub mod scratch;
 pub mod segment;
 pub mod sockets;
+pub mod systemd;
 pub mod tcpdump;
 pub mod tool;
 pub mod tools;

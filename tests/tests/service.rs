@@ -14,8 +14,9 @@ use lab::frames::corpus;
 use lab::namespace::Namespace;
 use lab::nodecap::{self, Nodecap};
 use lab::scratch::Scratch;
+use lab::systemd::Systemd;
 use lab::topology::Wire;
-use lab::wait::patience;
+use lab::wait::{patience, wait_until};
 use lab::{Signal, need, tool};
 
 /// The next message.
@@ -33,16 +34,22 @@ fn wait_to_be_told(manager: &UnixDatagram, line: &str) {
     while !told(manager).lines().any(|it| it == line) {}
 }
 
-#[test]
-fn it_is_told_that_the_capture_is_ready_goes_on_and_ends() {
-    let (wire, scratch) = (Wire::new(), Scratch::new());
+/// A manager, and a capture as it would start one, with a watchdog of so many microseconds.
+fn managed<'a>(wire: &'a Wire, scratch: &Scratch, watchdog: &str) -> (UnixDatagram, Nodecap<'a>) {
     let path = scratch.path("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
     let capture = Nodecap::capture(&wire.namespace, Wire::CATCHER)
         .args(["-w", "/dev/null"])
         .env("NOTIFY_SOCKET", &path)
-        .env("WATCHDOG_USEC", "100000")
-        .spawn();
+        .env("WATCHDOG_USEC", watchdog);
+    (manager, capture)
+}
+
+#[test]
+fn it_is_told_that_the_capture_is_ready_goes_on_and_ends() {
+    let (wire, scratch) = (Wire::new(), Scratch::new());
+    let (manager, capture) = managed(&wire, &scratch, "100000");
+    let capture = capture.spawn();
     // The first word, and not before everything is attached and open.
     let ready = told(&manager);
     assert!(
@@ -82,13 +89,8 @@ fn an_abstract_socket_of_where_it_was_started_will_do_though_it_captures_elsewhe
 #[test]
 fn the_watchdog_goes_hungry_once_the_thread_that_moves_packets_stands_still() {
     let (wire, scratch) = (Wire::new(), Scratch::new());
-    let path = scratch.path("notify");
-    let manager = UnixDatagram::bind(&path).unwrap();
-    let capture = Nodecap::capture(&wire.namespace, Wire::CATCHER)
-        .args(["-w", "/dev/null"])
-        .env("NOTIFY_SOCKET", &path)
-        .env("WATCHDOG_USEC", "20000")
-        .start();
+    let (manager, capture) = managed(&wire, &scratch, "20000");
+    let capture = capture.start();
     wait_to_be_told(&manager, "WATCHDOG=1");
     let held = capture.process().hold("mover");
     // What was fed before it stood still.
@@ -119,6 +121,46 @@ fn unit(folder: &Path) -> std::path::PathBuf {
     let path = folder.join("nodecap.service");
     fs::write(&path, text.replace("/usr/local/bin/nodecap", &binary)).unwrap();
     path
+}
+
+#[test]
+fn under_systemd_the_unit_is_ready_rotates_on_reload_and_ends_cleanly() {
+    if let Some(why) = Systemd::missing() {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    const UNIT: &str = "nodecap.service";
+    let wire = Wire::new();
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/nodecap.service");
+    let unit = fs::read_to_string(docs).unwrap();
+    let systemd = Systemd::start(&wire.namespace, UNIT, &unit);
+    // It comes back once everything is attached and open.
+    systemd.systemctl(&format!("start {UNIT}"));
+    assert_eq!(systemd.property(UNIT, "ActiveState"), "active");
+    let status = systemd.property(UNIT, "StatusText");
+    assert!(status.starts_with("listening on"), "{status}");
+    assert!(status.contains(Wire::CATCHER), "{status}");
+    wire.send(&corpus::rich());
+    let file = |number: u32| {
+        systemd.path(&format!(
+            "/var/log/private/nodecap/node.{number:05}.pcapng.zst"
+        ))
+    };
+    systemd.systemctl(&format!("reload {UNIT}"));
+    wait_until("another file", || file(2).exists());
+    systemd.systemctl(&format!("stop {UNIT}"));
+    for (property, value) in [
+        ("ActiveState", "inactive"),
+        ("Result", "success"),
+        ("ExecMainStatus", "0"),
+        ("NRestarts", "0"),
+    ] {
+        assert_eq!(systemd.property(UNIT, property), value, "{property}");
+    }
+    let explained = Nodecap::new(&wire.namespace, &["explain"])
+        .args([file(1)])
+        .run();
+    assert_eq!(explained.code(), Some(0), "{}", explained.stderr);
 }
 
 #[test]
