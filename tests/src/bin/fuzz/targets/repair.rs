@@ -1,10 +1,13 @@
 //! A capture file that was cut off or damaged, and what `repair` makes of it.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
 use capture_user::repair::{Repaired, repair};
 use capture_user::source::file::{Ending, Reader};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use tempfile::TempDir;
 
 use super::{about, file, number};
@@ -21,7 +24,15 @@ impl Target for Repair {
     }
 
     fn seeds(&self) -> Vec<Vec<u8>> {
-        file::File.seeds()
+        let plain = file::File.seeds();
+        // Packing one of each kind says as much as packing all, and mutating is what takes the time.
+        let [first, last] = [plain.first(), plain.last()];
+        let packed = [first, last]
+            .into_iter()
+            .flatten()
+            .flat_map(|file| [zstd, gzip].map(|pack| packed(file, pack)));
+        let packed: Vec<_> = packed.collect();
+        [plain, packed].concat()
     }
 
     fn run(&self, input: &[u8]) -> Result<u64, String> {
@@ -74,6 +85,22 @@ impl Target for Repair {
             ending.map(|ending| format!("{ending:?}").len()),
         )))
     }
+}
+
+/// A file in pieces, each packed by itself, as captures write them: so many bytes of it a piece.
+fn packed(file: &[u8], pack: fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    const PIECE: usize = 1_500;
+    file.chunks(PIECE).flat_map(pack).collect()
+}
+
+fn zstd(piece: &[u8]) -> Vec<u8> {
+    zstd::encode_all(piece, 3).expect("memory to pack a piece")
+}
+
+fn gzip(piece: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let packed = encoder.write_all(piece).and_then(|()| encoder.finish());
+    packed.expect("memory to pack a piece")
 }
 
 /// The times of the packets that the reader finds in a file, and how it ends.
