@@ -1,6 +1,6 @@
-//! A control group in which memory is short: once the capture has what it needs it may have little more, and
-//! a neighbour in the group reads files all the time. So the kernel takes pages back without end, and ends
-//! the capture should it ask for more than it may.
+//! A control group in which memory is short: the capture may have there what it said that it takes at the
+//! most, and a neighbour in the group reads files all the time, more than there is room for. So the kernel
+//! takes pages back without end, and ends the capture should it ask for more than it said.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -11,11 +11,8 @@ use std::time::{Duration, Instant};
 use lab::scratch::Scratch;
 use lab::tool;
 
-/// What there is beyond what the group holds when it is tightened, in bytes: for the file cache, and the
-/// little by which a capture may grow.
-const ROOM: u64 = 8 << 20;
-/// What the neighbour reads, in bytes: several times as much.
-const READ: u64 = 64 << 20;
+/// What the neighbour reads, in bytes: several times as much as there is.
+const READ: u64 = 256 << 20;
 /// How long an emptied group may take to be let go.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -25,8 +22,6 @@ struct Kind {
     limit: &'static str,
     /// How often the limit was met.
     hits: &'static str,
-    /// What processes hold, in `memory.stat`.
-    held: &'static str,
 }
 
 /// Control groups of the first version, alone or beside the second; then the second.
@@ -35,13 +30,11 @@ const KINDS: [Kind; 2] = [
         root: "/sys/fs/cgroup/memory",
         limit: "memory.limit_in_bytes",
         hits: "memory.failcnt",
-        held: "rss",
     },
     Kind {
         root: "/sys/fs/cgroup",
         limit: "memory.max",
         hits: "memory.events",
-        held: "anon",
     },
 ];
 
@@ -84,19 +77,8 @@ impl Confines {
         fs::write(self.file("cgroup.procs"), pid.to_string()).is_ok()
     }
 
-    /// From now on there is little more than what is held. Whether the kernel agreed.
-    pub(crate) fn tighten(&mut self, scratch: &Scratch) -> bool {
-        let stat = fs::read_to_string(self.file("memory.stat")).unwrap_or_default();
-        let figure = |name: &str| {
-            let mut lines = stat.lines().map(|line| line.split(' '));
-            let figures = lines.find(|it| it.clone().next() == Some(name));
-            figures.and_then(|mut it| it.nth(1)?.parse::<u64>().ok())
-        };
-        // The second version counts the kernel's own in the same place, the first in a file.
-        let kernel = fs::read_to_string(self.file("memory.kmem.usage_in_bytes"));
-        let kernel = kernel.ok().and_then(|it| it.trim().parse().ok());
-        let kernel = kernel.or_else(|| figure("kernel")).unwrap_or(0);
-        let limit = figure(self.kind.held).unwrap_or(0) + kernel + ROOM;
+    /// From now on there are so many bytes for all in the group. Whether the kernel agreed.
+    pub(crate) fn tighten(&mut self, limit: u64, scratch: &Scratch) -> bool {
         self.start_neighbour(scratch);
         fs::write(self.file(self.kind.limit), limit.to_string()).is_ok()
     }
@@ -109,7 +91,7 @@ impl Confines {
         let neighbour = made.and_then(|()| {
             Command::new(tool::path("setpriv"))
                 .args(["--pdeathsig", "KILL", "sh", "-c"])
-                .args(["while cat \"$1\"; do sleep 0.1; done", "sh"])
+                .args(["while cat \"$1\"; do sleep 1; done", "sh"])
                 .arg(&path)
                 .stdout(Stdio::null())
                 .spawn()

@@ -59,7 +59,7 @@ impl Load {
         let pid = capture.process().pid();
         let going = || !over.load(Ordering::Relaxed);
         vec![
-            scope.spawn(move || self.traffic(&lab.node, pid, going)),
+            scope.spawn(move || self.traffic(&lab.node, capture, going)),
             scope.spawn(move || self.pods_come_and_go(&lab.node, going)),
             scope.spawn(move || connections(lab, going)),
             scope.spawn(move || {
@@ -73,7 +73,8 @@ impl Load {
 
     /// Frames of all kinds, and of more flows than are remembered. Every while the capture is stopped
     /// for as long as it takes to fill the ring.
-    fn traffic(&self, node: &Namespace, pid: u32, going: impl Fn() -> bool) {
+    fn traffic(&self, node: &Namespace, capture: &Capture, going: impl Fn() -> bool) {
+        let pid = capture.process().pid();
         let rich = corpus::rich();
         let flows: Vec<Frame> = (0..FLOWS)
             .map(|n| {
@@ -85,6 +86,14 @@ impl Load {
             let sent = replay::flood(node, SENDER, frames, times);
             self.sent.fetch_add(sent, Ordering::Relaxed);
         };
+        // Whatever has a bound reaches it at once, so that memory has its level: a queue whose thread
+        // takes nothing, for as long as it takes to fill it.
+        for thread in ["writer", "flows"] {
+            let held = capture.process().hold(thread);
+            put(&flows, 3);
+            put(&rich, 400);
+            drop(held);
+        }
         let mut overload = Instant::now();
         while going() {
             put(&rich, 100);

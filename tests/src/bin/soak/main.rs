@@ -116,7 +116,8 @@ fn soak(length: Duration) -> bool {
                 && !tight
                 && begun.elapsed() > minute / 2
             {
-                tight = confines.tighten(&beside);
+                let most = ceiling(&capture.process().stderr());
+                tight = most.is_some_and(|most| confines.tighten(most, &beside));
             }
             if looks.len().is_multiple_of(20) {
                 let page = lasting(scrape());
