@@ -18,7 +18,7 @@ enum Part {
 /// way to attach, and one case of each thing that a capture rests on the kernel for. What is left
 /// out rests on no kernel (how a header is parsed, how a line looks), or is a case more of what is
 /// here: an emulated machine takes seconds over each capture.
-const MATRIX: [(&str, Part); 21] = [
+const MATRIX: [(&str, Part); 22] = [
     ("kernel_abilities", Part::All),
     ("doctor_command", Part::Only(&["a_capture_says"])),
     (
@@ -57,7 +57,11 @@ const MATRIX: [(&str, Part); 21] = [
     ("limits", Part::Only(&["a_packet_limit_ends"])),
     ("ledger", Part::Only(&["what_overflows"])),
     ("signals", Part::Only(&["a_kill_leaves"])),
-    ("ipvs", Part::Only(&["a_balanced", "a_reset"])),
+    (
+        "ipvs",
+        Part::Only(&["a_balanced", "a_reset", "services_and", "a_service"]),
+    ),
+    ("workloads", Part::Only(&["ipvlan"])),
     (
         "nat_verdicts",
         Part::Only(&["over_ipv6", "publishes", "both_ends"]),
