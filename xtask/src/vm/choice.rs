@@ -41,10 +41,7 @@ const MATRIX: [(&str, Part); 22] = [
     ),
     ("attachment", Part::Only(&["another_filter", "of_two"])),
     ("sweep", Part::Only(&["others_filters", "next_capture"])),
-    (
-        "xdp",
-        Part::Only(&["native", "a_filter", "larger", "a_program_that"]),
-    ),
+    ("xdp", Part::Only(&["native", "larger", "a_program_that"])),
     (
         "privileges",
         Part::Only(&["three", "without_perfmon", "sweeping"]),
@@ -70,7 +67,7 @@ const MATRIX: [(&str, Part); 22] = [
         "reset_verdicts",
         Part::Only(&[
             "nobody_listens_in_the_pod",
-            "rejects_a_new",
+            "on_the_node_rejects_a_new",
             "backlog",
             "in_the_pod_aborts",
             "of_a_published_server",

@@ -4,7 +4,7 @@
 //! Lines of the plan's own start with `@vm `; a test that can't run here says so in a line that
 //! `lab::ability` writes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::test::SKIPPED;
 
@@ -17,20 +17,32 @@ pub(super) enum Verdict {
     Skipped(String),
 }
 
-/// A step of the plan: one program, run once.
+/// A step of the plan: one program, run once, or again after a failure.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Step {
     /// The test file, or what else was run.
     pub(super) name: String,
     /// Each test of it, by name.
     pub(super) tests: BTreeMap<String, Verdict>,
-    /// The program's exit status; none if it didn't come to that.
+    /// Which of them failed before the program was run again.
+    pub(super) failed_before: BTreeSet<String>,
+    /// The program's exit status, the last time; none if it didn't come to that.
     pub(super) status: Option<i32>,
     /// What it said, all of it.
     pub(super) output: String,
 }
 
 impl Step {
+    /// What is told from here on is of another run.
+    fn again(&mut self) {
+        self.status = None;
+        for (name, verdict) in std::mem::take(&mut self.tests) {
+            if verdict == Verdict::Failed {
+                self.failed_before.insert(name);
+            }
+        }
+    }
+
     /// Why the step counts as failed although each test that it told of may have passed.
     pub(super) fn broken(&self) -> Option<String> {
         let has_failed = self
@@ -71,6 +83,11 @@ impl Results {
                         name: (*name).to_owned(),
                         ..Step::default()
                     }),
+                    ["again", _] => {
+                        if let Some(step) = results.steps.last_mut() {
+                            step.again();
+                        }
+                    }
                     ["end", status] => {
                         if let Some(step) = results.steps.last_mut() {
                             step.status = status.parse().ok();
@@ -159,6 +176,20 @@ mod tests {
             results.steps[0].tests["b"],
             Verdict::Skipped("no TCX".to_owned())
         );
+    }
+
+    #[test]
+    fn of_two_runs_the_second_counts_and_the_firsts_failures_are_kept() {
+        let said = "@vm start x\ntest a ... ok\ntest b ... FAILED\n@vm end 101\n\
+            @vm again x\ntest a ... ok\ntest b ... ok\n@vm end 0\n";
+        let results = Results::read(said);
+        assert_eq!(results.counts(), (2, 0, 0));
+        assert_eq!(
+            results.steps[0].failed_before,
+            BTreeSet::from(["b".to_owned()])
+        );
+        // What doesn't come to an end the second time has failed.
+        assert_eq!(Results::read(&said[..said.len() - 9]).counts(), (2, 1, 0));
     }
 
     #[test]
