@@ -13,6 +13,9 @@ use lab::tool;
 
 /// What the neighbour reads, in bytes: several times as much as there is.
 const READ: u64 = 256 << 20;
+/// The neighbour. It joins the group by itself, first of all: what is read before belongs to others, and
+/// then nothing has to be read again.
+const JOIN_AND_READ: &str = "echo $$ > \"$1\" && while cat \"$2\"; do sleep 1; done";
 /// How long an emptied group may take to be let go.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -91,16 +94,13 @@ impl Confines {
         let neighbour = made.and_then(|()| {
             Command::new(tool::path("setpriv"))
                 .args(["--pdeathsig", "KILL", "sh", "-c"])
-                .args(["while cat \"$1\"; do sleep 1; done", "sh"])
-                .arg(&path)
+                .args([JOIN_AND_READ, "sh"])
+                .args([&self.file("cgroup.procs"), &path])
                 .stdout(Stdio::null())
                 .spawn()
         });
         match neighbour {
-            Ok(neighbour) => {
-                self.take(neighbour.id());
-                self.neighbour = Some(neighbour);
-            }
+            Ok(neighbour) => self.neighbour = Some(neighbour),
             Err(error) => eprintln!("soak: no neighbour: {error}"),
         }
     }
