@@ -130,7 +130,7 @@ fn side_by_side() -> usize {
 
 /// The script that init runs, and that [`super::results`] reads the output of.
 ///
-/// What failed is run once more, and the summary says so. An emulated machine's processors take
+/// What failed is run once more, one test after the other, and the summary says so. An emulated machine's processors take
 /// turns of 100 ms (`TCG_KICK_PERIOD`, accel/tcg in qemu), in which nodecap no longer knows a packet
 /// again: what rests on the moment can fail there and nowhere else.
 fn plan(choice: &Choice) -> String {
@@ -141,20 +141,23 @@ fn plan(choice: &Choice) -> String {
          echo \"@vm end 0\"\n"
     );
     for (file, arguments) in choice.runs() {
-        let program = format!(
-            "timeout -k 5 {} {} --test-threads 2 {}",
-            FILE_LIMIT.as_secs(),
-            image::place_of(file),
-            arguments.join(" ")
-        );
+        let program = |threads: u8| {
+            format!(
+                "timeout -k 5 {} {} --test-threads {threads} {}",
+                FILE_LIMIT.as_secs(),
+                image::place_of(file),
+                arguments.join(" ")
+            )
+        };
+        let (side_by_side, one_by_one) = (program(2), program(1));
         plan.push_str(&format!(
             "echo '@vm start {file}'\n\
-             {program}\n\
+             {side_by_side}\n\
              status=$?\n\
              echo \"@vm end $status\"\n\
              if [ $status -ne 0 ]; then\n\
              echo '@vm again {file}'\n\
-             {program}\n\
+             {one_by_one}\n\
              echo \"@vm end $?\"\n\
              fi\n"
         ));
