@@ -143,29 +143,20 @@ pub(super) fn ring(bytes: u32) -> io::Result<OwnedFd> {
     })
 }
 
-/// Writes an entry of an array.
-pub(super) fn update<V: IntoBytes + Immutable + ?Sized>(
-    map: &impl AsFd,
-    key: u32,
-    value: &V,
-) -> io::Result<()> {
+/// Puts a map into an array of maps.
+pub(super) fn put_into_array(array: &impl AsFd, index: u32, map: &impl AsFd) -> io::Result<()> {
+    let value = raw(map);
     let mut attr = MapUpdate {
-        map_fd: raw(map),
+        map_fd: raw(array),
         reserved: 0,
-        key: std::ptr::from_ref(&key).expose_provenance() as u64,
-        value: std::ptr::from_ref(value).cast::<u8>().expose_provenance() as u64,
+        key: std::ptr::from_ref(&index).expose_provenance() as u64,
+        value: std::ptr::from_ref(&value).expose_provenance() as u64,
         flags: 0,
     };
-    // SAFETY: an array's key is four bytes, and a value is as long as the map's, which its callers
-    // vouch for: see `tables` and `put_into_array`. The kernel only reads them, and both outlast
-    // the call.
+    // SAFETY: an array's key and a map of maps' value are four bytes each, which the kernel only
+    // reads, and both outlast the call.
     unsafe { bpf(BPF_MAP_UPDATE_ELEM, &mut attr) }?;
     Ok(())
-}
-
-/// Puts a map into an array of maps, whose values are file descriptors here.
-pub(super) fn put_into_array(array: &impl AsFd, index: u32, map: &impl AsFd) -> io::Result<()> {
-    update(array, index, &raw(map))
 }
 
 /// Attaches a program to an interface by a link, which detaches it when it is closed.

@@ -4,9 +4,9 @@
 //! the one number changes that says where they begin: each packet is matched by the old lists or
 //! by the new ones.
 
-use aya::Ebpf;
-use aya::maps::{Array, Map, MapData};
-use capture_common::filter::{BASE, LEAF, PORT_TABLE_LEN, PROTOCOL_TABLE_LEN, Slot};
+use aya::maps::{Array, Map};
+use aya::{Ebpf, Pod};
+use capture_common::filter::{BASE, Front, LEAF, Slot};
 use capture_common::names;
 
 use super::error::KernelError;
@@ -76,12 +76,26 @@ fn slots(tree: &Tree) -> u32 {
     u32::try_from(tree.slots().len()).unwrap_or(u32::MAX)
 }
 
-/// A map of the addresses' kind.
-fn array<'a>(ebpf: &'a mut Ebpf, map: &'static str) -> Result<&'a MapData, KernelError> {
-    match ebpf.map_mut(map) {
-        Some(Map::Array(data)) => Ok(data),
-        _ => Err(KernelError::Missing(map)),
-    }
+/// Writes an entry of an array.
+fn put<V: Pod>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    index: u32,
+    value: &V,
+) -> Result<(), KernelError> {
+    let map = ebpf.map_mut(name).ok_or(KernelError::Missing(name))?;
+    Array::<_, V>::try_from(map)
+        .and_then(|mut array| array.set(index, value, 0))
+        .map_err(map_error(name))
+}
+
+/// Writes slots into a map, from `base` on.
+fn write(ebpf: &mut Ebpf, map: &'static str, base: u32, slots: &[Slot]) -> Result<(), KernelError> {
+    let Some(Map::Array(data)) = ebpf.map_mut(map) else {
+        return Err(KernelError::Missing(map));
+    };
+    let keys: Vec<u32> = (base..).take(slots.len()).collect();
+    sys::update_batch(data.fd(), &keys, slots).map_err(map_error(map))
 }
 
 /// Writes both trees, the second set's where the first one is in use, and has them used.
@@ -97,17 +111,15 @@ fn addresses(
     ];
     let fronts = set * VERSIONS..;
     for (((map, tree), base), number) in trees.into_iter().zip(places.base(set)).zip(fronts) {
-        let keys: Vec<u32> = (base..).take(tree.slots().len()).collect();
-        sys::update_batch(array(ebpf, map)?.fd(), &keys, tree.slots()).map_err(map_error(map))?;
+        write(ebpf, map, base, tree.slots())?;
         // Without a network of this version all that it says is that no address is on a list.
         let mut front: Vec<u32> = tree.front().to_vec();
         front.resize(BASE, LEAF);
         front.push(base);
-        let map = names::ADDRESS_FRONTS;
-        sys::update(array(ebpf, map)?.fd(), number, &front[..]).map_err(map_error(map))?;
+        let front: &Front = front.as_slice().try_into().map_err(map_error(map))?;
+        put(ebpf, names::ADDRESS_FRONTS, number, front)?;
     }
-    let map = names::ADDRESS_SET;
-    sys::update(array(ebpf, map)?.fd(), 0, &set).map_err(map_error(map))
+    put(ebpf, names::ADDRESS_SET, 0, &set)
 }
 
 impl Kernel {
@@ -142,16 +154,6 @@ pub(super) fn fill(ebpf: &mut Ebpf, places: Places, tables: &Tables) -> Result<(
     if tables.address_options != 0 {
         addresses(ebpf, places, places.current, tables)?;
     }
-    let map = ebpf
-        .map_mut(names::PORTS)
-        .ok_or(KernelError::Missing(names::PORTS))?;
-    Array::<_, [u8; PORT_TABLE_LEN]>::try_from(map)
-        .and_then(|mut array| array.set(0, tables.ports.as_bytes(), 0))
-        .map_err(map_error(names::PORTS))?;
-    let map = ebpf
-        .map_mut(names::PROTOCOLS)
-        .ok_or(KernelError::Missing(names::PROTOCOLS))?;
-    Array::<_, [u8; PROTOCOL_TABLE_LEN]>::try_from(map)
-        .and_then(|mut array| array.set(0, tables.protocols.as_bytes(), 0))
-        .map_err(map_error(names::PROTOCOLS))
+    put(ebpf, names::PORTS, 0, tables.ports.as_bytes())?;
+    put(ebpf, names::PROTOCOLS, 0, tables.protocols.as_bytes())
 }
