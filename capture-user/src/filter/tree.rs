@@ -10,8 +10,8 @@
 use std::net::IpAddr;
 
 use capture_common::filter::{
-    BOUNDS, HALF_SHIFT, KIND, LEAF, LOWER_HALF, PLACE_SHIFT, SLOT, SPLIT, STEPS_V6, Slot, TABLE,
-    WAYS, WIDTH,
+    BOUNDS, HALF_SHIFT, KIND, LEAF, LOWER_HALF, PLACE_SHIFT, SLOT, SPLIT, STEPS_V4, STEPS_V6, Slot,
+    TABLE, WAYS, WIDTH,
 };
 use ipnet::{Ipv4Net, Ipv6Net};
 
@@ -85,14 +85,14 @@ impl Tree {
     /// The bits of an address of this tree's version.
     #[must_use]
     pub fn bits(&self, address: IpAddr) -> u8 {
-        let key = match address {
-            IpAddr::V4(address) => u128::from(address.to_bits()) << 96,
-            IpAddr::V6(address) => address.to_bits(),
+        let (key, steps) = match address {
+            IpAddr::V4(address) => (u128::from(address.to_bits()) << 96, STEPS_V4),
+            IpAddr::V6(address) => (address.to_bits(), STEPS_V6),
         };
         let slot = |index: u32| self.slots.get(index as usize).copied().unwrap_or_default();
         let first = self.front.get((key >> (128 - DIRECT)) as usize);
         let mut entry = first.copied().unwrap_or(LEAF);
-        for _ in 0..STEPS_V6 {
+        for _ in 0..steps {
             if entry & KIND == LEAF {
                 break;
             }
@@ -110,8 +110,12 @@ impl Tree {
                 self::entry(&slot, way.count())
             };
         }
-        // A leaf's lowest eight bits.
-        (entry & 0xff) as u8
+        // A leaf's lowest eight bits. What isn't found by then is on no list, for the kernel too.
+        if entry & KIND == LEAF {
+            (entry & 0xff) as u8
+        } else {
+            0
+        }
     }
 
     fn build(prefixes: impl Iterator<Item = Prefix>) -> Self {

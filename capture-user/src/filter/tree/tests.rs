@@ -68,6 +68,46 @@ fn edges(net: &IpNet) -> Vec<IpAddr> {
     .into()
 }
 
+/// Sets of 16 bits in clusters of clusters: of each block of four some parts are empty, and what is in the
+/// others is of the same kind. No table of one width fits all of it.
+fn clusters() -> impl Strategy<Value = Vec<u16>> {
+    vec(1..16u8, 8).prop_map(|levels| {
+        let mut all = vec![0u16];
+        for parts in levels {
+            let parts = (0..4).filter(|part| parts >> part & 1 != 0);
+            all = (all.iter())
+                .flat_map(|begun| parts.clone().map(move |part| begun << 2 | part))
+                .collect();
+        }
+        all
+    })
+}
+
+proptest! {
+    // Each looks up 65,536 addresses.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn however_addresses_cluster_each_is_found_within_the_steps_that_there_are(
+        chosen in clusters(),
+        others in clusters(),
+    ) {
+        let of = |last: u16| IpAddr::from([10, 77, (last >> 8) as u8, (last & 0xff) as u8]);
+        let nets = |all: &[u16]| all.iter().map(|last| of(*last).into()).collect::<Vec<IpNet>>();
+        let lists = [(EITHER, nets(&chosen)), (SRC, nets(&others))];
+        let (v4, _) = trees(&lists);
+        let mut bits = vec![0; 1 << 16];
+        for (bit, all) in [(EITHER, &chosen), (SRC, &others)] {
+            for last in all {
+                bits[usize::from(*last)] |= bit;
+            }
+        }
+        for (last, bits) in (0..=u16::MAX).zip(bits) {
+            prop_assert_eq!(v4.bits(of(last)), bits, "{}", of(last));
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn every_address_has_the_bits_of_the_lists_that_it_is_on(
