@@ -230,6 +230,37 @@ fn a_hang_up_begins_another_file_when_rotating_and_ends_the_capture_otherwise() 
 }
 
 #[test]
+fn a_hang_up_does_the_same_while_interfaces_are_still_being_attached_to() {
+    let (namespace, scratch) = (Namespace::silent(), Scratch::new());
+    for number in 0..20 {
+        add_wire(
+            &namespace,
+            &format!("in{number}"),
+            &format!("pod{number}"),
+            1_500,
+        );
+    }
+    let capture = Nodecap::capture(&namespace, "pod*")
+        .args(["-G", "1h"])
+        .write(&scratch.path("x.pcapng"))
+        .spawn();
+    // Begun once there is a first interface; the others take their time.
+    wait_until("a file that has begun", || {
+        let first = files(scratch.folder()).pop();
+        first.is_some_and(|file| fs::metadata(file).unwrap().len() > 0)
+    });
+    assert_eq!(capture.counts().captured, 0);
+    capture.signal(Signal::SIGHUP);
+    wait_until("another file", || files(scratch.folder()).len() > 1);
+    capture.wait_until_listening();
+    let finished = capture.stop();
+    assert_eq!(finished.stop_reason(), "signal INT");
+    let written = read(&files(scratch.folder()));
+    assert_eq!(written.len(), 2);
+    assert_eq!(written[1].interfaces.len(), 20);
+}
+
+#[test]
 fn a_storm_of_hang_ups_loses_nothing() {
     let (wire, scratch) = (Wire::new(), Scratch::new());
     let capture = Nodecap::capture(&wire.namespace, Wire::CATCHER)

@@ -13,7 +13,6 @@ use super::attached::Attached;
 use super::attachment::Attachments;
 use super::mover::{Command, Event};
 use super::plan::Plan;
-use super::signals::Signal;
 use super::stop::StopReason;
 use super::{Session, clock};
 use crate::error::{Error, Result};
@@ -146,10 +145,8 @@ impl Session {
     /// Whether somebody, or the mover, has ended the capture.
     async fn ended_meanwhile(&mut self) -> Option<Option<StopReason>> {
         while let Some(signal) = self.signals.waiting().await {
-            match signal {
-                Signal::Stop(name) => return Some(Some(StopReason::Signal(name))),
-                Signal::HangUp => return Some(Some(StopReason::Signal("HUP"))),
-                Signal::Counts | Signal::Flush => {}
+            if let Some(reason) = self.heed(signal) {
+                return Some(Some(reason));
             }
         }
         while let Some(questions) = &mut self.questions

@@ -61,19 +61,8 @@ impl Session {
                 }
             };
             tokio::select! {
-                signal = self.signals.next() => match signal {
-                    Signal::Stop(name) => return Some(StopReason::Signal(name)),
-                    Signal::HangUp if self.plan.rotate.is_some() || self.plan.lists.is_some() => {
-                        if self.plan.lists.is_some() {
-                            self.read_lists_again();
-                        }
-                        if self.plan.rotate.is_some() {
-                            self.command(Command::Rotate);
-                        }
-                    }
-                    Signal::HangUp => return Some(StopReason::Signal("HUP")),
-                    Signal::Counts => self.status.say(self.counts().trim_end()),
-                    Signal::Flush => self.command(Command::Flush),
+                signal = self.signals.next() => if let Some(reason) = self.heed(signal) {
+                    return Some(reason);
                 },
                 () = over => {
                     let duration = self.plan.limits.duration.unwrap_or_default();
@@ -125,6 +114,25 @@ impl Session {
                 _ = feeding.tick() => self.feed(),
             }
         }
+    }
+
+    /// Does what a signal asks for. What ends the capture, if that does.
+    pub(super) fn heed(&mut self, signal: Signal) -> Option<StopReason> {
+        match signal {
+            Signal::Stop(name) => return Some(StopReason::Signal(name)),
+            Signal::HangUp if self.plan.rotate.is_some() || self.plan.lists.is_some() => {
+                if self.plan.lists.is_some() {
+                    self.read_lists_again();
+                }
+                if self.plan.rotate.is_some() {
+                    self.command(Command::Rotate);
+                }
+            }
+            Signal::HangUp => return Some(StopReason::Signal("HUP")),
+            Signal::Counts => self.status.say(self.counts().trim_end()),
+            Signal::Flush => self.command(Command::Flush),
+        }
+        None
     }
 
     /// A connection that conntrack translates, and of which one of its names matches, is captured
