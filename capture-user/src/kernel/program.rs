@@ -358,16 +358,25 @@ fn raise_memlock_limit() {
     }
 }
 
+/// Descriptors that a process may want to have: 4,000 interfaces take 8,000.
+const DESCRIPTORS: u64 = 1 << 16;
+
 /// Each way of each interface takes a descriptor: 500 of them are more than the 1,024 that a process is
-/// given by default, for the sake of select(2). What more it may have needs no privilege.
+/// given by default, for the sake of select(2). More needs no privilege up to the hard limit. That may be a
+/// billion, and a command of `--exec`, which inherits it, may close all that there could be.
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let all = Rlimit {
-        current: maximum,
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(DESCRIPTORS, |most| most.min(DESCRIPTORS));
+    // `None` is without a limit.
+    if current.is_none_or(|now| now >= wanted) {
+        return;
+    }
+    let more = Rlimit {
+        current: Some(wanted),
         maximum,
     };
-    if let Err(error) = setrlimit(Resource::Nofile, all) {
+    if let Err(error) = setrlimit(Resource::Nofile, more) {
         tracing::debug!("can't raise RLIMIT_NOFILE: {error}");
     }
 }
