@@ -24,10 +24,11 @@ const GROUPS: &str = "/sys/fs/cgroup/systemd";
 /// Where it is in Debian.
 const SYSTEMD: &str = "/lib/systemd/systemd";
 
-/// Joins the group, and goes on in namespaces in which that is the root of all. The lab's namespaces have a
-/// sysfs of their own, above the one with the control groups.
+/// Joins the group, and goes on in namespaces in which that is the root of all, and the host's name (which
+/// systemd sets) one's own. The lab's namespaces have a sysfs of their own, above the one with the control
+/// groups.
 const START: &str = "umount /sys && echo $$ >\"$1/cgroup.procs\" && shift && \
-    exec unshare --cgroup --pid --fork --kill-child --mount-proc \"$@\"";
+    exec unshare --cgroup --pid --uts --ipc --fork --kill-child --mount-proc \"$@\"";
 /// With folders of its own, and the groups as they are seen from in there: systemd takes what is mounted for
 /// the whole.
 const BEGIN: &str = "umount /sys/fs/cgroup/systemd && \
