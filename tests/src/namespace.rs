@@ -8,7 +8,7 @@
 //! can mount what it likes.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -24,7 +24,7 @@ pub struct Namespace {
 }
 
 /// What the holder does in its new namespaces before it waits for the end.
-const HOLD: &str = "mount -t sysfs sysfs /sys && ip link set lo up && echo ready && exec cat";
+const HOLD: &str = "mount -t sysfs sysfs /sys && ip link set lo up && echo ready && read end";
 
 impl Namespace {
     /// A namespace with nothing but its loopback interface, which is up.
@@ -178,7 +178,41 @@ impl Namespace {
     /// When it fails, with what it said.
     #[track_caller]
     pub fn ip(&self, words: &str) -> Output {
-        tool::run(self.command("ip").args(words.split_whitespace()))
+        self.tool(Command::new(tool::path("ip")).args(words.split_whitespace()))
+    }
+
+    /// Runs `ip` once for all these lines, each what [`Namespace::ip`] takes but for options: to start a
+    /// program takes an emulated machine longer than what most of them do.
+    ///
+    /// # Panics
+    ///
+    /// When one fails, with what it said; those behind it aren't run.
+    #[track_caller]
+    pub fn ip_lines<L: AsRef<str>>(&self, lines: impl IntoIterator<Item = L>) {
+        let (reader, mut writer) = match std::io::pipe() {
+            Ok(pipe) => pipe,
+            Err(error) => panic!("no pipe for ip's lines: {error}"),
+        };
+        let lines: String = (lines.into_iter())
+            .flat_map(|line| [line.as_ref().to_owned(), "\n".to_owned()])
+            .collect();
+        let mut ip = Command::new(tool::path("ip"));
+        ip.args(["-batch", "-"]).stdin(reader);
+        std::thread::scope(|scope| {
+            // If ip ends before it has read all, that is told below.
+            scope.spawn(move || drop(writer.write_all(lines.as_bytes())));
+            self.tool(&mut ip);
+        });
+    }
+
+    /// Runs a program to its end that needs no more of this namespace than its network, with which
+    /// [`Namespace::command`]'s two programs before it are spared.
+    #[track_caller]
+    fn tool(&self, command: &mut Command) -> Output {
+        match self.run(|| command.output()) {
+            Ok(output) => tool::must_succeed(command, output),
+            Err(error) => panic!("{command:?} can't be started: {error}"),
+        }
     }
 
     /// Runs `tc` with these words, split at spaces but for those in single quotes, and returns what
@@ -194,7 +228,7 @@ impl Namespace {
             let separator = move |c: char| c == ' ' && !quoted;
             part.split(separator).filter(|word| !word.is_empty())
         });
-        let output = tool::run(self.command("tc").args(words));
+        let output = self.tool(Command::new(tool::path("tc")).args(words));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
@@ -219,7 +253,7 @@ impl Namespace {
     /// When nft refuses them, with what it said.
     #[track_caller]
     pub fn nft(&self, rules: &str) {
-        tool::run(self.command("nft").arg(rules));
+        self.tool(Command::new(tool::path("nft")).arg(rules));
     }
 
     /// Runs `work` in a thread that has entered this network namespace and returns what it

@@ -99,6 +99,16 @@ pub fn run(command: &mut Command) -> Output {
         Ok(output) => output,
         Err(error) => panic!("{command:?} can't be started: {error}"),
     };
+    must_succeed(command, output)
+}
+
+/// What the command put out, if it ended with success.
+///
+/// # Panics
+///
+/// If it didn't.
+#[track_caller]
+pub fn must_succeed(command: &Command, output: Output) -> Output {
     assert!(
         output.status.success(),
         "{command:?} ended with {}\n{}{}",

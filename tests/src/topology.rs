@@ -57,11 +57,11 @@ impl Default for Wire {
 /// Adds a veth pair to `namespace`, both ends up, without addresses.
 #[track_caller]
 pub fn add_wire(namespace: &Namespace, one: &str, other: &str, mtu: u32) {
-    namespace.ip(&format!(
-        "link add {one} mtu {mtu} type veth peer name {other} mtu {mtu}"
-    ));
-    namespace.ip(&format!("link set {one} up"));
-    namespace.ip(&format!("link set {other} up"));
+    namespace.ip_lines([
+        format!("link add {one} mtu {mtu} type veth peer name {other} mtu {mtu}"),
+        format!("link set {one} up"),
+        format!("link set {other} up"),
+    ]);
 }
 
 /// A device whose packets begin with the IP header, in a silent namespace.
@@ -207,13 +207,11 @@ impl Pair {
             ),
         ];
         for (host, v4, v6, peer_v4, peer_v6, peer_mac) in ends {
-            join(host, Self::LINK, &format!("{v4}/24"), &format!("{v6}/64"));
-            for peer in [peer_v4, peer_v6] {
-                host.ip(&format!(
-                    "neigh add {peer} lladdr {peer_mac} dev {} nud permanent",
-                    Self::LINK
-                ));
-            }
+            let link = Self::LINK;
+            let joined = join(link, &format!("{v4}/24"), &format!("{v6}/64"));
+            let neighbours = [peer_v4, peer_v6]
+                .map(|peer| format!("neigh add {peer} lladdr {peer_mac} dev {link} nud permanent"));
+            host.ip_lines(joined.into_iter().chain(neighbours));
         }
         Self { left, right }
     }
@@ -273,35 +271,22 @@ impl Node {
     #[track_caller]
     pub fn new() -> Self {
         let (pod, node, outside) = (Namespace::new(), Namespace::new(), Namespace::new());
-        node.ip(&format!("link add {} type bridge", Self::BRIDGE));
-        for (link, far, there) in [
-            (Self::POD_PORT, Self::POD_LINK, &pod),
-            (Self::UPLINK, Self::OUTSIDE_LINK, &outside),
-        ] {
-            let peer = there.pid();
-            node.ip(&format!(
-                "link add {link} type veth peer name {far} netns {peer}"
-            ));
-        }
-        node.ip(&format!(
-            "link set {} master {} up",
-            Self::POD_PORT,
-            Self::BRIDGE
-        ));
-        join(&node, Self::BRIDGE, "10.88.0.1/24", "2001:db8:88::1/64");
-        join(&node, Self::UPLINK, "192.0.2.1/24", "2001:db8:2::1/64");
-        join(&pod, Self::POD_LINK, "10.88.0.2/24", "2001:db8:88::2/64");
-        join(
-            &outside,
-            Self::OUTSIDE_LINK,
-            "192.0.2.9/24",
-            "2001:db8:2::9/64",
-        );
-        pod.ip("route add default via 10.88.0.1");
-        pod.ip("-6 route add default via 2001:db8:88::1");
+        let (bridge, port, uplink) = (Self::BRIDGE, Self::POD_PORT, Self::UPLINK);
+        let links = [
+            format!("link add {bridge} type bridge"),
+            veth(port, Self::POD_LINK, &pod),
+            veth(uplink, Self::OUTSIDE_LINK, &outside),
+            format!("link set {port} master {bridge} up"),
+        ];
+        let bridge = join(bridge, "10.88.0.1/24", "2001:db8:88::1/64");
+        let uplink = join(uplink, "192.0.2.1/24", "2001:db8:2::1/64");
         // What the node's way out is called by.
-        node.ip("route add default via 192.0.2.9");
-        node.ip("-6 route add default via 2001:db8:2::9");
+        let routes = default_routes("192.0.2.9", "2001:db8:2::9");
+        node.ip_lines(links.into_iter().chain(bridge).chain(uplink).chain(routes));
+        let joined = join(Self::POD_LINK, "10.88.0.2/24", "2001:db8:88::2/64");
+        let routes = default_routes("10.88.0.1", "2001:db8:88::1");
+        pod.ip_lines(joined.into_iter().chain(routes));
+        outside.ip_lines(join(Self::OUTSIDE_LINK, "192.0.2.9/24", "2001:db8:2::9/64"));
         node.sysctl("net.ipv4.ip_forward", "1");
         node.sysctl("net.ipv6.conf.all.forwarding", "1");
         node.nft(&format!(
@@ -325,10 +310,25 @@ impl Default for Node {
     }
 }
 
-/// Gives a link its addresses and takes it up.
-#[track_caller]
-fn join(host: &Namespace, link: &str, v4: &str, v6: &str) {
-    host.ip(&format!("addr add {v4} dev {link}"));
-    host.ip(&format!("addr add {v6} dev {link} nodad"));
-    host.ip(&format!("link set {link} up"));
+/// Lines for `ip` that make a veth pair whose other end is over there.
+fn veth(link: &str, far: &str, there: &Namespace) -> String {
+    let peer = there.pid();
+    format!("link add {link} type veth peer name {far} netns {peer}")
+}
+
+/// Lines for `ip` that give a link its addresses and take it up.
+fn join(link: &str, v4: &str, v6: &str) -> [String; 3] {
+    [
+        format!("addr add {v4} dev {link}"),
+        format!("addr add {v6} dev {link} nodad"),
+        format!("link set {link} up"),
+    ]
+}
+
+/// Lines for `ip`: everything else is that way.
+fn default_routes(v4: &str, v6: &str) -> [String; 2] {
+    [
+        format!("route add default via {v4}"),
+        format!("route add ::/0 via {v6}"),
+    ]
 }
