@@ -171,7 +171,7 @@ impl Namespace {
         command
     }
 
-    /// Runs `ip` with these words, split at spaces.
+    /// Runs `ip` with these words, split at spaces. It sees this namespace's network, not its files.
     ///
     /// # Panics
     ///

@@ -49,6 +49,13 @@ fn refused(namespace: &Namespace, arguments: &[&str], code: i32, words: &[&str])
     wait_until_nothing_is_attached(namespace);
 }
 
+/// Gives a namespace a name, as `ip netns` does, among the files that `here` sees.
+#[track_caller]
+fn attach(here: &Namespace, name: &str, namespace: &Namespace) {
+    let pid = namespace.pid().to_string();
+    tool::run(here.command("ip").args(["netns", "attach", name, &pid]));
+}
+
 /// A link pair from `here` to `there`, both ends up.
 #[track_caller]
 fn connect(here: &Namespace, name: &str, there: &Namespace, far: &str) {
@@ -109,8 +116,7 @@ fn a_namespace_is_found_by_the_name_that_ip_netns_gave_it() {
     let pod = Namespace::silent();
     connect(&node, "to-blue", &pod, "eth0");
     tool::run(node.command("mount").args(["-t", "tmpfs", "tmpfs", "/run"]));
-    let pid = pod.pid().to_string();
-    node.ip(&format!("netns attach blue {pid}"));
+    attach(&node, "blue", &pod);
     assert_eq!(listens_on(&node, &["--netns", "blue"]), ["to-blue"]);
     refused(&node, &["--netns", "bleu"], 2, &["bleu", "blue"]);
 }
@@ -296,7 +302,7 @@ fn a_name_that_two_namespaces_have_is_told_with_both() {
     connect(&node, "to-blue", &blue, "eth0");
     connect(&node, "to-other", &other, "eth0");
     tool::run(node.command("mount").args(["-t", "tmpfs", "tmpfs", "/run"]));
-    node.ip(&format!("netns attach blue {}", blue.pid()));
+    attach(&node, "blue", &blue);
     let dockers = "/run/docker/netns/blue";
     tool::run(node.command("mkdir").args(["-p", "/run/docker/netns"]));
     tool::run(node.command("touch").arg(dockers));
