@@ -207,11 +207,11 @@ impl Pair {
             ),
         ];
         for (host, v4, v6, peer_v4, peer_v6, peer_mac) in ends {
-            let link = Self::LINK;
-            let joined = join(link, &format!("{v4}/24"), &format!("{v6}/64"));
-            let neighbours = [peer_v4, peer_v6]
-                .map(|peer| format!("neigh add {peer} lladdr {peer_mac} dev {link} nud permanent"));
-            host.ip_lines(joined.into_iter().chain(neighbours));
+            let lines = [
+                join(Self::LINK, &format!("{v4}/24"), &format!("{v6}/64")),
+                neighbours(Self::LINK, peer_mac, peer_v4, peer_v6),
+            ];
+            host.ip_lines(lines.concat());
         }
         Self { left, right }
     }
@@ -224,7 +224,9 @@ impl Default for Pair {
     }
 }
 
-/// A pod behind a bridge in a node that masquerades, and a host outside.
+/// A pod behind a bridge in a node that masquerades, and a host outside. They know each other's link
+/// addresses from the start: a first packet that waits for its neighbour longer than nodecap knows it
+/// again, as on an emulated machine, would be two.
 ///
 /// ```text
 ///  pod            node                                 outside
@@ -266,27 +268,65 @@ impl Node {
     /// The outside host's IPv6 address.
     pub const OUTSIDE_V6: &str = "2001:db8:2::9";
 
+    const BRIDGE_MAC: &str = "02:00:00:00:88:01";
+    const POD_MAC: &str = "02:00:00:00:88:02";
+    const UPLINK_MAC: &str = "02:00:00:00:02:01";
+    const OUTSIDE_MAC: &str = "02:00:00:00:02:09";
+
     /// The three, wired, routed and translated.
     #[must_use]
     #[track_caller]
     pub fn new() -> Self {
         let (pod, node, outside) = (Namespace::new(), Namespace::new(), Namespace::new());
         let (bridge, port, uplink) = (Self::BRIDGE, Self::POD_PORT, Self::UPLINK);
+        let (pod_pid, outside_pid) = (pod.pid(), outside.pid());
+        let (pod_link, outside_link) = (Self::POD_LINK, Self::OUTSIDE_LINK);
         let links = [
-            format!("link add {bridge} type bridge"),
-            veth(port, Self::POD_LINK, &pod),
-            veth(uplink, Self::OUTSIDE_LINK, &outside),
+            format!("link add {bridge} address {} type bridge", Self::BRIDGE_MAC),
+            format!(
+                "link add {port} type veth peer name {pod_link} address {} netns {pod_pid}",
+                Self::POD_MAC
+            ),
+            format!(
+                "link add {uplink} address {} type veth peer name {outside_link} address {} netns {outside_pid}",
+                Self::UPLINK_MAC,
+                Self::OUTSIDE_MAC
+            ),
             format!("link set {port} master {bridge} up"),
         ];
-        let bridge = join(bridge, "10.88.0.1/24", "2001:db8:88::1/64");
-        let uplink = join(uplink, "192.0.2.1/24", "2001:db8:2::1/64");
-        // What the node's way out is called by.
-        let routes = default_routes("192.0.2.9", "2001:db8:2::9");
-        node.ip_lines(links.into_iter().chain(bridge).chain(uplink).chain(routes));
-        let joined = join(Self::POD_LINK, "10.88.0.2/24", "2001:db8:88::2/64");
-        let routes = default_routes("10.88.0.1", "2001:db8:88::1");
-        pod.ip_lines(joined.into_iter().chain(routes));
-        outside.ip_lines(join(Self::OUTSIDE_LINK, "192.0.2.9/24", "2001:db8:2::9/64"));
+        let bridged = [
+            join(bridge, "10.88.0.1/24", "2001:db8:88::1/64"),
+            neighbours(bridge, Self::POD_MAC, Self::POD_V4, Self::POD_V6),
+        ];
+        let outwards = [
+            join(uplink, "192.0.2.1/24", "2001:db8:2::1/64"),
+            neighbours(
+                uplink,
+                Self::OUTSIDE_MAC,
+                Self::OUTSIDE_V4,
+                Self::OUTSIDE_V6,
+            ),
+            // What the node's way out is called by.
+            default_routes(Self::OUTSIDE_V4, Self::OUTSIDE_V6),
+        ];
+        node.ip_lines(
+            links
+                .into_iter()
+                .chain(bridged.concat())
+                .chain(outwards.concat()),
+        );
+        let (gateway, gateway_v6) = ("10.88.0.1", "2001:db8:88::1");
+        let within = [
+            join(pod_link, "10.88.0.2/24", "2001:db8:88::2/64"),
+            neighbours(pod_link, Self::BRIDGE_MAC, gateway, gateway_v6),
+            default_routes(gateway, gateway_v6),
+        ];
+        pod.ip_lines(within.concat());
+        let beyond = [
+            join(outside_link, "192.0.2.9/24", "2001:db8:2::9/64"),
+            neighbours(outside_link, Self::UPLINK_MAC, Self::NODE_V4, Self::NODE_V6),
+        ];
+        outside.ip_lines(beyond.concat());
         node.sysctl("net.ipv4.ip_forward", "1");
         node.sysctl("net.ipv6.conf.all.forwarding", "1");
         node.nft(&format!(
@@ -310,24 +350,25 @@ impl Default for Node {
     }
 }
 
-/// Lines for `ip` that make a veth pair whose other end is over there.
-fn veth(link: &str, far: &str, there: &Namespace) -> String {
-    let peer = there.pid();
-    format!("link add {link} type veth peer name {far} netns {peer}")
-}
-
 /// Lines for `ip` that give a link its addresses and take it up.
-fn join(link: &str, v4: &str, v6: &str) -> [String; 3] {
-    [
+fn join(link: &str, v4: &str, v6: &str) -> Vec<String> {
+    vec![
         format!("addr add {v4} dev {link}"),
         format!("addr add {v6} dev {link} nodad"),
         format!("link set {link} up"),
     ]
 }
 
+/// Lines for `ip`: a link's neighbour at this link address.
+fn neighbours(link: &str, mac: &str, v4: &str, v6: &str) -> Vec<String> {
+    [v4, v6]
+        .map(|address| format!("neigh add {address} lladdr {mac} dev {link} nud permanent"))
+        .into()
+}
+
 /// Lines for `ip`: everything else is that way.
-fn default_routes(v4: &str, v6: &str) -> [String; 2] {
-    [
+fn default_routes(v4: &str, v6: &str) -> Vec<String> {
+    vec![
         format!("route add default via {v4}"),
         format!("route add ::/0 via {v6}"),
     ]
