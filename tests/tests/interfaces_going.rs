@@ -7,8 +7,10 @@ mod attached;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::net::UnixListener;
 
 use attached::{attached, wait_until_nothing_is_attached};
+use lab::cgroup::Groups;
 use lab::compare::assert_same;
 use lab::frames::{EXPERIMENT, corpus, ethernet};
 use lab::metrics;
@@ -18,7 +20,7 @@ use lab::read::CaptureFile;
 use lab::scratch::Scratch;
 use lab::topology::add_wire;
 use lab::wait::wait_until;
-use lab::{replay, tool, tools};
+use lab::{Signal, replay, tool, tools};
 
 #[test]
 fn one_that_is_removed_is_told_of_and_the_others_go_on() {
@@ -240,4 +242,98 @@ fn of_more_than_a_thousand_that_come_and_go_each_packet_and_each_interface_is_ac
     let expected = (0..=all).map(|id| (id, Some(u64::from(id > 0)), Some(0)));
     assert_eq!(statistics, expected.collect());
     tools::assert_readable(&file);
+}
+
+/// A veth pair between them, the pod's end up.
+fn wire(node: &Namespace, pod: &Namespace, name: &str) {
+    let inside = pod.pid();
+    node.ip(&format!(
+        "link add {name} type veth peer name eth0 netns {inside}"
+    ));
+    pod.ip("link set eth0 up");
+}
+
+/// What the file says of the interface with that name.
+fn said_of(written: &CaptureFile, name: &str) -> String {
+    let mut named = written.interfaces.iter();
+    let one = named.find(|it| it.name.as_deref() == Some(name));
+    one.and_then(|it| it.description.clone())
+        .unwrap_or_default()
+}
+
+#[test]
+fn a_pod_that_joins_is_described_with_what_is_behind_it_though_its_packets_come_at_once() {
+    let (node, scratch) = (Namespace::silent(), Scratch::new());
+    add_wire(&node, "in-first", "pod-first", 1_500);
+    let file = scratch.path("x.pcapng");
+    let capture = Nodecap::capture(&node, "pod-*").write(&file).start();
+    let sent = corpus::rich();
+    let pods: Vec<_> = (0..4).map(|_| Namespace::silent()).collect();
+    for (n, pod) in pods.iter().enumerate() {
+        let name = format!("pod-{n}");
+        wire(&node, pod, &name);
+        node.ip(&format!("link set {name} up"));
+        wait_until("programs there", || attached(&node).len() == 2 * (n + 2));
+        replay::send(pod, "eth0", &sent);
+    }
+    capture.wait_until_captured((pods.len() * sent.len()) as u64);
+    capture.stop();
+    let written = CaptureFile::read(&file);
+    assert_eq!(written.interfaces.len(), 1 + pods.len());
+    for (n, pod) in pods.iter().enumerate() {
+        let name = format!("pod-{n}");
+        let (said, who) = (said_of(&written, &name), format!("(pid {})", pod.pid()));
+        assert!(said.ends_with(&format!("{who} (eth0)")), "{said}");
+        assert_same(&written.packets_of(&name), &sent);
+    }
+    tools::assert_readable(&file);
+}
+
+#[test]
+fn packets_do_not_wait_for_an_engine_that_hangs_and_the_next_file_says_what_it_did_not() {
+    let (node, scratch) = (Namespace::silent(), Scratch::new());
+    add_wire(&node, "in-first", "pod-first", 1_500);
+    let pod = Namespace::silent();
+    let groups = Groups::new(&node, "lab-hangs");
+    groups.put(pod.pid(), &format!("docker/{}", "a".repeat(64)));
+    // Nobody answers there.
+    let socket = scratch.path("docker.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let folder = scratch.path("files");
+    fs::create_dir(&folder).unwrap();
+    let capture = Nodecap::capture(&node, "pod-*")
+        .args(["-C", "1M"])
+        .env("DOCKER_HOST", format!("unix://{}", socket.display()))
+        .write(&folder.join("x.pcapng"))
+        .start();
+    wire(&node, &pod, "pod-late");
+    node.ip("link set pod-late up");
+    capture.wait_for_mention("listening on pod-late too");
+    let sent = corpus::rich();
+    replay::send(&pod, "eth0", &sent);
+    capture.wait_until_captured(sent.len() as u64);
+    let files = || {
+        let written = fs::read_dir(&folder).unwrap();
+        let mut files: Vec<_> = written.map(|it| it.unwrap().path()).collect();
+        files.sort();
+        files
+    };
+    wait_until("a file that says what is behind the pod", || {
+        let before = files();
+        capture.signal(Signal::SIGHUP);
+        wait_until("another file", || files().len() > before.len());
+        // The last but one is complete.
+        let complete = files().into_iter().nth_back(1).unwrap();
+        let said = said_of(&CaptureFile::read(&complete), "pod-late");
+        said.ends_with(", container aaaaaaaaaaaa (eth0)")
+    });
+    capture.stop();
+    drop(listener);
+    let mut packets = Vec::new();
+    for path in files() {
+        let written = CaptureFile::read(&path);
+        assert_eq!(written.statistics.len(), written.interfaces.len());
+        packets.extend(written.packets);
+    }
+    assert_same(&packets, &sent);
 }

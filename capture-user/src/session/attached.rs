@@ -64,6 +64,11 @@ impl Attached {
             .collect()
     }
 
+    /// The id of the next one that joins.
+    pub(super) fn next_id(&self) -> InterfaceId {
+        self.joined
+    }
+
     /// Whether the interface is captured on.
     pub(super) fn is_on(&self, index: u32) -> bool {
         self.live.contains_key(&index)

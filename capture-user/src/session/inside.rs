@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::completeness::{Change, Completeness};
 use super::mover::Command;
-use super::naming::Naming;
+use super::naming::{Naming, News};
 use super::stop::StopReason;
 use super::undecided::Undecided;
 use super::{Session, evidence};
@@ -176,10 +176,13 @@ impl Session {
             false => Inhabitants::default(),
         };
         self.naming = Naming::new(wanted, addresses, &links, &found);
-        // The names come with the interfaces.
+        self.tell_names(News {
+            learned: self.naming.all(),
+            ..News::default()
+        });
         for link in &links {
             if self.selection.takes(link) {
-                self.join(link).await;
+                self.join(link, Some(&found));
             }
         }
         self.review_completeness();

@@ -4,7 +4,7 @@ use crate::evidence::roles;
 use crate::flow::role::Role;
 use crate::flow::tracker;
 use crate::sink::pcapng::{InterfaceDescription, Name};
-use crate::target::inhabitants::Behind;
+use crate::target::inhabitants::{Behind, Here};
 use crate::target::links::{Framing, Link};
 use crate::target::name::printable;
 
@@ -25,12 +25,20 @@ pub(super) struct Interface {
     pub(super) names: Vec<Name>,
     /// Who is behind it, by name.
     pub(super) who: Option<String>,
+    /// Whether all is said of it that can be: what is behind it may still be looked for.
+    pub(super) described: bool,
 }
 
 impl Interface {
-    /// Describes a link, with what is behind it.
+    /// Describes a link, with what is behind it, and whose the namespace is that it is in, if that was
+    /// entered.
     #[must_use]
-    pub(super) fn new(link: &Link, role: Role, behind: Option<Behind<'_>>) -> Self {
+    pub(super) fn new(
+        link: &Link,
+        role: Role,
+        behind: Option<Behind<'_>>,
+        here: Option<&Here>,
+    ) -> Self {
         let mut description = link.kind().name().to_owned();
         if let Some(peer) = &link.peer {
             description += &format!(", peer #{}", peer.index);
@@ -51,6 +59,9 @@ impl Interface {
                 description += &format!(" ({})", printable(&far_end.name));
             }
         }
+        if let Some(here) = here {
+            description += &format!(", {}", here.label);
+        }
         Self {
             index: link.index,
             name: link.name.clone(),
@@ -59,6 +70,7 @@ impl Interface {
             role,
             names: Vec::new(),
             who: behind.and_then(|behind| behind.inhabitant.name()),
+            described: true,
         }
     }
 

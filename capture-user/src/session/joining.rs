@@ -1,21 +1,15 @@
 //! Interfaces that come and go while a capture runs.
 
-use std::time::Duration;
-
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::completeness::Change;
-use super::interface::Interface;
 use super::mover::Command;
+use super::newcomers::Newcomer;
 use super::{Session, attachment, clock, start};
-use crate::flow::role::Role;
 use crate::target::inhabitants::Inhabitants;
 use crate::target::links::Link;
 use crate::target::name::printable;
 use crate::target::watch::LinkEvent;
-
-/// How long it may take to find out what is behind an interface that joins.
-const HASTE: Duration = Duration::from_millis(250);
 
 impl Session {
     /// Finds out whose an interface is that has appeared, before it is decided upon.
@@ -48,14 +42,14 @@ impl Session {
             self.selection.look_again(&link).await;
             if self.selection.takes(&link) {
                 self.undecided.forget(link.index);
-                self.join(&link).await;
+                self.join(&link, None);
                 self.review_completeness();
             }
         }
     }
 
     /// Takes in that an interface came or went. True if none is left and none can come.
-    pub(super) async fn follow(&mut self, event: LinkEvent) -> bool {
+    pub(super) fn follow(&mut self, event: LinkEvent) -> bool {
         self.completeness.hear(&event);
         // Before an interface is joined as well, since until then it isn't seen.
         self.review_completeness();
@@ -76,7 +70,7 @@ impl Session {
             }
             LinkEvent::Appeared(link) | LinkEvent::Changed(link) => {
                 if !self.attached.is_on(link.index) && self.selection.takes(&link) {
-                    self.join(&link).await;
+                    self.join(&link, None);
                     self.review_completeness();
                 }
                 false
@@ -98,26 +92,22 @@ impl Session {
         }
     }
 
-    /// An interface with what is behind it, if that is found out soon enough: packets pass by.
-    async fn describe(&mut self, link: &Link, role: Role) -> Interface {
-        let known = match self.plan.wants_inhabitants() {
-            true => {
-                let look = Inhabitants::look(std::slice::from_ref(link), self.plan.here());
-                timeout(HASTE, look).await
-            }
-            false => Ok(Inhabitants::default()),
-        };
-        let known = known.unwrap_or_default();
-        Interface {
-            names: self.naming.admit(&known),
-            ..start::interface(&self.plan, link, role, &known)
-        }
-    }
-
-    /// Captures on one more interface.
-    pub(super) async fn join(&mut self, link: &Link) {
+    /// Captures on one more interface. What is behind it is looked for meanwhile, if it isn't `found`
+    /// yet: its packets pass by.
+    pub(super) fn join(&mut self, link: &Link, found: Option<&Inhabitants>) {
         let role = self.completeness.role(link.index);
-        let interface = self.describe(link, role).await;
+        let nothing = Inhabitants::default();
+        let mut interface = start::interface(&self.plan, link, role, found.unwrap_or(&nothing));
+        interface.described = found.is_some()
+            || !self.plan.wants_inhabitants()
+            || link.peer.is_none_or(|peer| peer.netns_id.is_none());
+        if !interface.described {
+            self.naming.welcome(Newcomer {
+                id: self.attached.next_id(),
+                link: link.clone(),
+                interface: interface.clone(),
+            });
+        }
         // The mover is told first: it must know the interface when the first packet comes.
         self.command(Command::Interface(interface));
         match self.attached.join(link, &self.plan.directions) {
@@ -141,6 +131,7 @@ impl Session {
 
     /// Captures on an interface no more. Whether it did.
     pub(super) fn leave(&mut self, index: u32) -> bool {
+        self.naming.let_go(index);
         let Some(counters) = self.attached.forget(index) else {
             return false;
         };

@@ -21,8 +21,9 @@
 //!   service manager; `relinquish`: going on as an ordinary user
 //! - `snapshots`: the node's state before and after
 //! - `recording`: the flight recorder, driven by the mover
-//! - `undecided`: interfaces of which it isn't known yet whose they are; `naming`: what addresses
-//!   are called
+//! - `undecided`: interfaces of which it isn't known yet whose they are; `newcomers`: those that are
+//!   captured on before what is behind them is known; `naming`: what addresses are called; `looking`
+//!   finds out about both
 
 mod about;
 mod attached;
@@ -40,9 +41,11 @@ mod interface;
 mod joining;
 pub mod ledger;
 pub mod limits;
+mod looking;
 mod memory;
 mod mover;
 mod naming;
+mod newcomers;
 pub mod order;
 mod outputs;
 pub mod outside;

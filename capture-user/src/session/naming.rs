@@ -10,9 +10,12 @@ use std::future::pending;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
+use super::interface::Interface;
+use super::looking::{Looking, Meanwhile};
+use super::newcomers::{Newcomer, Newcomers};
+use crate::packet::InterfaceId;
 use crate::sink::pcapng::Name;
 use crate::target::addresses::{AddressWatch, Heard};
 use crate::target::inhabitants::{Here, Inhabitants};
@@ -34,6 +37,8 @@ pub(super) struct News {
     pub(super) learned: Vec<Name>,
     /// Who is behind interfaces, by their indices.
     pub(super) behind: Vec<(u32, Option<String>)>,
+    /// Interfaces of which everything is known now, by their ids.
+    pub(super) described: Vec<(InterfaceId, Interface)>,
 }
 
 impl News {
@@ -62,17 +67,9 @@ pub(super) struct Naming {
     behind: BTreeMap<u32, String>,
     next: Option<Instant>,
     until: Instant,
-    looking: Option<JoinHandle<Inhabitants>>,
-    /// What happened while that goes on: of these it knows less than is known here.
-    meanwhile: Meanwhile,
-}
-
-/// What happened during a look.
-#[derive(Default)]
-struct Meanwhile {
-    addresses: BTreeSet<IpAddr>,
-    namespaces: BTreeSet<i32>,
-    too_much: bool,
+    /// A look at all links.
+    looking: Option<Looking>,
+    newcomers: Newcomers,
 }
 
 impl Naming {
@@ -95,14 +92,14 @@ impl Naming {
             next: None,
             until: Instant::now(),
             looking: None,
-            meanwhile: Meanwhile::default(),
+            newcomers: Newcomers::default(),
         };
         for link in links {
             naming.lead(link);
         }
         if wanted {
             // Who is told of them gets them with the interfaces.
-            drop(naming.compare(found));
+            drop(naming.compare(found, &Meanwhile::default()));
         }
         naming
     }
@@ -123,12 +120,25 @@ impl Naming {
             forgotten: known.into_keys().collect(),
             learned: Vec::new(),
             behind: behind.into_keys().map(|index| (index, None)).collect(),
+            described: Vec::new(),
         }
+    }
+
+    /// Looks at what is behind an interface that has joined, at once.
+    pub(super) fn welcome(&mut self, newcomer: Newcomer) {
+        self.newcomers.push(newcomer);
+        self.newcomers.look(self.here.as_ref());
+    }
+
+    /// The interface with that index isn't captured on any more.
+    pub(super) fn let_go(&mut self, index: u32) {
+        self.newcomers.forget(index);
     }
 
     /// Takes in that something has happened to a link.
     pub(super) fn hear(&mut self, link: &Link, now: Instant) -> News {
         let before = self.leads.get(&link.index).copied();
+        self.newcomers.hear(link);
         self.lead(link);
         if self.wanted && link.peer.is_some() {
             self.look_soon(now);
@@ -152,14 +162,42 @@ impl Naming {
         self.leads_no_more(index, netns)
     }
 
-    /// The names that were found with one more interface, as far as they can be believed; they are
-    /// taken as known.
-    pub(super) fn admit(&mut self, found: &Inhabitants) -> Vec<Name> {
+    /// Takes what was found with newcomers.
+    fn introduce(
+        &mut self,
+        newcomers: Vec<Newcomer>,
+        found: &Inhabitants,
+        meanwhile: &Meanwhile,
+    ) -> News {
+        let described = newcomers.into_iter().map(|newcomer| {
+            let Newcomer {
+                id,
+                link,
+                interface,
+            } = newcomer;
+            let behind = found.behind(&link);
+            let described = Interface::new(&link, interface.role, behind, self.here.as_ref());
+            let who = described.who.filter(|_| self.wanted);
+            (id, Interface { who, ..described })
+        });
+        News {
+            described: described.collect(),
+            learned: self.admit(found, meanwhile),
+            ..News::default()
+        }
+    }
+
+    /// The names that were found with newcomers, as far as they can be believed; they are taken as
+    /// known.
+    fn admit(&mut self, found: &Inhabitants, meanwhile: &Meanwhile) -> Vec<Name> {
         let mut admitted = Vec::new();
-        if !self.wanted {
+        if !self.wanted || meanwhile.too_much {
             return admitted;
         }
         for (address, name, netns) in found.names() {
+            if meanwhile.addresses.contains(&address) || meanwhile.namespaces.contains(&netns) {
+                continue;
+            }
             let known = Known { name, netns };
             // Somebody else has it: the next look decides.
             if self.known.get(&address).is_none_or(|had| *had == known) {
@@ -175,12 +213,10 @@ impl Naming {
     pub(super) async fn next(&mut self, links: &[Link]) -> News {
         loop {
             if self.looking.is_none() && self.next.is_some_and(|next| next <= Instant::now()) {
-                let (links, here) = (links.to_vec(), self.here.clone());
-                let look = async move { Inhabitants::look(&links, here.as_ref()).await };
-                self.meanwhile = Meanwhile::default();
                 self.next = None;
-                self.looking = Some(tokio::spawn(look));
+                self.looking = Some(Looking::begin(links.to_vec(), self.here.clone()));
             }
+            self.newcomers.look(self.here.as_ref());
             tokio::select! {
                 heard = heard(&mut self.watch) => {
                     let news = self.hear_addresses(heard, Instant::now());
@@ -188,14 +224,21 @@ impl Naming {
                         return news;
                     }
                 }
-                found = ready(&mut self.looking) => {
-                    self.looking = None;
+                found = found(&mut self.looking) => {
+                    let meanwhile = self.looking.take().map(|it| it.meanwhile);
+                    let meanwhile = meanwhile.unwrap_or_default();
                     let now = Instant::now();
                     // What happened meanwhile is looked at as soon as ever.
                     let later = (now < self.until).then_some(now + BETWEEN_LOOKS);
                     self.next = self.next.or(later);
                     // A look that failed found nothing.
-                    let news = found.map(|found| self.compare(&found)).unwrap_or_default();
+                    let news = found.map(|found| self.compare(&found, &meanwhile)).unwrap_or_default();
+                    if !news.is_empty() {
+                        return news;
+                    }
+                }
+                (newcomers, found, meanwhile) = self.newcomers.found() => {
+                    let news = self.introduce(newcomers, &found, &meanwhile);
                     if !news.is_empty() {
                         return news;
                     }
@@ -209,6 +252,14 @@ impl Naming {
         self.until = now + PATIENCE;
         let soon = now + SOON;
         self.next = Some(self.next.map_or(soon, |next| next.min(soon)));
+    }
+
+    /// The looks that go on can't know this.
+    fn note(&mut self, happened: impl Fn(&mut Meanwhile)) {
+        let looks = [&mut self.looking, &mut self.newcomers.looking];
+        for looking in looks.into_iter().flatten() {
+            happened(&mut looking.meanwhile);
+        }
     }
 
     fn lead(&mut self, link: &Link) {
@@ -225,7 +276,7 @@ impl Naming {
         if self.behind.remove(&index).is_some() {
             news.behind.push((index, None));
         }
-        self.meanwhile.namespaces.insert(netns);
+        self.note(|meanwhile| meanwhile.namespaces.extend([netns]));
         if !self.leads.values().any(|other| *other == netns) {
             self.known.retain(|address, known| {
                 let stays = known.netns != netns;
@@ -248,12 +299,12 @@ impl Naming {
                     if self.known.remove(&address).is_some() {
                         news.forgotten.push(address);
                     }
-                    self.meanwhile.addresses.insert(address);
+                    self.note(|meanwhile| meanwhile.addresses.extend([address]));
                 }
                 self.look_soon(now);
             }
             Some(Heard::TooMuch) => {
-                self.meanwhile.too_much = true;
+                self.note(|meanwhile| meanwhile.too_much = true);
                 news.forgotten.extend(self.known.keys());
                 self.known.clear();
                 self.look_soon(now);
@@ -263,8 +314,7 @@ impl Naming {
     }
 
     /// Takes what a look found.
-    fn compare(&mut self, found: &Inhabitants) -> News {
-        let meanwhile = std::mem::take(&mut self.meanwhile);
+    fn compare(&mut self, found: &Inhabitants, meanwhile: &Meanwhile) -> News {
         let mut news = News::default();
         if meanwhile.too_much {
             return news;
@@ -316,9 +366,9 @@ async fn heard(watch: &mut Option<AddressWatch>) -> Option<Heard> {
     }
 }
 
-async fn ready(looking: &mut Option<JoinHandle<Inhabitants>>) -> Option<Inhabitants> {
+async fn found(looking: &mut Option<Looking>) -> Option<Inhabitants> {
     match looking {
-        Some(looking) => looking.await.ok(),
+        Some(looking) => looking.found().await,
         None => pending().await,
     }
 }

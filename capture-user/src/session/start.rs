@@ -281,10 +281,7 @@ async fn inhabitants(plan: &Plan, links: &[Link]) -> Inhabitants {
 
 /// An interface with what is behind it.
 pub(super) fn interface(plan: &Plan, link: &Link, role: Role, found: &Inhabitants) -> Interface {
-    let mut described = Interface::new(link, role, found.behind(link));
-    if let Some(here) = plan.here() {
-        described.description += &format!(", {}", here.label);
-    }
+    let described = Interface::new(link, role, found.behind(link), plan.here());
     Interface {
         who: described.who.filter(|_| plan.wants_names()),
         ..described

@@ -81,7 +81,7 @@ impl Session {
                 event = self.watch.next(), if watching => match event {
                     Ok(event) => {
                         self.look_into(&event).await;
-                        if self.follow(event).await {
+                        if self.follow(event) {
                             return Some(StopReason::NoInterfaceLeft);
                         }
                     }

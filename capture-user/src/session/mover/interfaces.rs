@@ -3,6 +3,7 @@
 use capture_common::counters::Counters;
 
 use super::Mover;
+use super::held::Held;
 use crate::packet::InterfaceId;
 use crate::session::clock;
 use crate::session::interface::Interface;
@@ -15,6 +16,9 @@ use crate::session::roster::Together;
 /// How long after an interface's end its last packet may be found, at the most: nanoseconds. What was
 /// stamped before it is in a ring by then, but a CPU may have been taken away before it said so.
 const LINGER: u64 = 1_000_000_000;
+/// How long the first packets of an interface wait at the most until it is known what is behind it, so
+/// that the file says so: nanoseconds.
+const PATIENCE: u64 = 250_000_000;
 
 /// An interface while packets of it may come.
 pub(super) struct Seen {
@@ -91,18 +95,48 @@ impl Mover {
     }
 
     pub(super) fn add(&mut self, interface: Interface) {
-        let id = self.remember(interface, clock::monotonic());
+        let described = interface.described;
+        let now = clock::monotonic();
+        let id = self.remember(interface, now);
+        if !described && self.outputs.file.is_some() {
+            self.undescribed.insert(id, now + PATIENCE);
+        }
         if self.ended.is_none()
             && let Some(seen) = self.interfaces.get(id)
-            && let Err(refusal) = self.outputs.add_interface(
-                id,
-                &seen.interface,
-                self.clock.wall(clock::monotonic()),
-                &self.gate,
-            )
+            && let Err(refusal) =
+                self.outputs
+                    .add_interface(id, &seen.interface, self.clock.wall(now), &self.gate)
         {
             self.refuse(refusal);
         }
+    }
+
+    /// It is known what is behind an interface.
+    pub(super) fn describe(&mut self, id: InterfaceId, interface: &Interface) {
+        self.undescribed.remove(&id);
+        let Some(seen) = self.interfaces.get_mut(id) else {
+            return;
+        };
+        seen.interface.clone_from(interface);
+        if let (Some(tracking), Some(who)) = (&mut self.tracking, &interface.who) {
+            tracking.is_behind(id, Some(who));
+        }
+        if self.ended.is_none()
+            && let Err(refusal) = self.outputs.describe_interface(id, interface, &self.gate)
+        {
+            self.refuse(refusal);
+        }
+    }
+
+    /// Whether a packet had better wait until it is known what is behind its interface.
+    pub(super) fn waits_for_description(&mut self, held: &Held, now: u64) -> bool {
+        if self.undescribed.is_empty() || self.stopping.is_some() {
+            return false;
+        }
+        let record = self.rings.record(held.waiting.place);
+        let id = record.and_then(|(header, _)| self.ids.get(header.interface, header.ktime));
+        let until = id.and_then(|id| self.undescribed.get(&id));
+        until.is_some_and(|until| now < *until)
     }
 
     /// No packet of an interface comes any more.
@@ -110,6 +144,7 @@ impl Mover {
         let Some(id) = self.ids.close(index, stamp) else {
             return;
         };
+        self.undescribed.remove(&id);
         if let Some(seen) = self.interfaces.get_mut(id) {
             seen.closed = Some(counters);
         }

@@ -18,7 +18,8 @@ use crate::session::stop::StopReason;
 pub(in crate::session) enum Command {
     /// Everything is attached: from this stamp on time counts.
     Begin(u64),
-    /// Packets of one more interface may come.
+    /// Packets of one more interface may come. If not everything is known of it, [`Command::Names`] tells
+    /// the rest.
     Interface(Interface),
     /// An interface is gone.
     InterfaceGone {
@@ -29,7 +30,7 @@ pub(in crate::session) enum Command {
         /// What was counted there.
         counters: Counters,
     },
-    /// What addresses are called from now on.
+    /// What addresses and interfaces are called from now on.
     Names(News),
     /// Something was learned of the node's translations.
     Learn(Evidence),

@@ -19,7 +19,7 @@ mod writing;
 use interfaces::{Leaving, Past, Seen};
 pub(in crate::session) use messages::{Command, Event, Final, Moved};
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
@@ -84,6 +84,9 @@ pub(in crate::session) struct Mover {
     /// went.
     leaving: VecDeque<Leaving>,
     gone: Gone<Past>,
+    /// Those of which it is still found out what is behind them, and until when their packets wait for
+    /// that.
+    undescribed: BTreeMap<InterfaceId, u64>,
     ids: ids::Ids,
     commands: Receiver<Command>,
     events: UnboundedSender<Event>,
@@ -140,6 +143,7 @@ impl Mover {
             joined: 0,
             leaving: VecDeque::new(),
             gone: Gone::default(),
+            undescribed: BTreeMap::new(),
             ids: ids::Ids::default(),
             commands: parts.commands,
             events: parts.events,
@@ -270,7 +274,7 @@ impl Mover {
         }
     }
 
-    /// Calls addresses so from now on.
+    /// Calls addresses and interfaces so from now on.
     fn name(&mut self, news: &News) {
         if let Some(tracking) = &mut self.tracking {
             let now = clock::monotonic();
@@ -281,6 +285,9 @@ impl Mover {
                     tracking.is_behind(id, name.as_deref());
                 }
             }
+        }
+        for (id, interface) in &news.described {
+            self.describe(*id, interface);
         }
         self.outputs.forget_names(&news.forgotten);
         if self.ended.is_none()

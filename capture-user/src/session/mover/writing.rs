@@ -75,7 +75,8 @@ impl Mover {
             && self.has_room()
         {
             let held = *held;
-            let is_early = now.saturating_sub(held.waiting.stamp) < hold;
+            let is_early = now.saturating_sub(held.waiting.stamp) < hold
+                || self.waits_for_description(&held, now);
             if is_early {
                 // Better an early verdict than a lost packet.
                 if early == 0 {

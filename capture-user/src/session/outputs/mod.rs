@@ -126,7 +126,7 @@ impl Outputs {
     }
 
     /// Describes one more interface, from that time on, unless the file would become too long for
-    /// it.
+    /// it. One of which not everything is known is described later, or with its first packet.
     pub(super) fn add_interface(
         &mut self,
         id: InterfaceId,
@@ -139,6 +139,19 @@ impl Outputs {
         }
         match &mut self.file {
             Some(file) => file.add_interface(id, interface, since, gate),
+            None => Ok(()),
+        }
+    }
+
+    /// It is known what is behind an interface.
+    pub(super) fn describe_interface(
+        &mut self,
+        id: InterfaceId,
+        interface: &Interface,
+        gate: &Gate,
+    ) -> Result<(), Refusal> {
+        match &mut self.file {
+            Some(file) => file.describe_interface(id, interface, gate),
             None => Ok(()),
         }
     }

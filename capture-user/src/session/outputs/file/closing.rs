@@ -21,7 +21,7 @@ impl CaptureFile {
         gate: &Gate,
     ) -> (Lost, Result<(), OutputError>) {
         for (id, account) in accounts {
-            self.describe_for_losses(*id, account, gate);
+            self.describe_at_last(*id, account, gate);
         }
         let statistics = self.statistics(end, |id, member, _| {
             let account = accounts.get(&id).copied().unwrap_or_default();
@@ -46,7 +46,7 @@ impl CaptureFile {
         account: &Account,
         gate: &Gate,
     ) {
-        self.describe_for_losses(id, account, gate);
+        self.describe_at_last(id, account, gate);
         let Some(member) = self.members.remove(id) else {
             return;
         };
@@ -62,11 +62,12 @@ impl CaptureFile {
         }
     }
 
-    /// What was lost on an interface that this file doesn't have must be told too, if there is room. It
-    /// is told in the closing lines in any case.
-    fn describe_for_losses(&mut self, id: InterfaceId, account: &Account, gate: &Gate) {
+    /// What was lost on an interface that this file doesn't have must be told too, if there is room, and so
+    /// must one that no file has yet. Both are told in the closing lines in any case.
+    fn describe_at_last(&mut self, id: InterfaceId, account: &Account, gate: &Gate) {
         let Ok(member) = self.member(id) else { return };
-        if member.here.is_none() && account.kernel.lost() > member.lost {
+        let is_wanted = !member.told || account.kernel.lost() > member.lost;
+        if member.here.is_none() && is_wanted {
             let len = self
                 .composer
                 .interface_len(&member.interface.describe(&self.common.filter));

@@ -60,6 +60,8 @@ struct Member {
     since: u64,
     /// Its id in the file under way, where it has one.
     here: Option<InterfaceId>,
+    /// Whether any file has it.
+    told: bool,
     /// Packets handed over and lost, in the files before this one.
     handed: u64,
     lost: u64,
@@ -75,6 +77,7 @@ impl Member {
             gone: false,
             since,
             here: None,
+            told: false,
             handed: 0,
             lost: 0,
             forgotten: 0,
@@ -151,6 +154,7 @@ impl CaptureFile {
         for (id, interface) in (0..).zip(begun.interfaces) {
             let mut member = Member::new(interface.clone(), wall);
             member.here = Some(id);
+            member.told = true;
             members.insert(id, member);
             here.push(Here::Open(id));
         }
@@ -232,16 +236,30 @@ impl CaptureFile {
         gate: &Gate,
     ) -> Result<(), Refusal> {
         self.spool.check()?;
-        let len = self
-            .composer
-            .interface_len(&interface.describe(&self.common.filter));
         self.members
             .insert(id, Member::new(interface.clone(), since));
-        let size = self.finished_len() + len;
-        gate.fits(|| size).map_err(Refusal::Limit)?;
-        self.has_disk_for(size)?;
-        self.describe(id)?;
-        Ok(())
+        match interface.described {
+            true => self.describe_if_fits(id, gate),
+            false => Ok(()),
+        }
+    }
+
+    /// What is behind an interface is known now. If this file has it already, the next one says so.
+    pub(super) fn describe_interface(
+        &mut self,
+        id: InterfaceId,
+        interface: &Interface,
+        gate: &Gate,
+    ) -> Result<(), Refusal> {
+        self.spool.check()?;
+        let Some(member) = self.members.get_mut(id) else {
+            return Ok(());
+        };
+        member.interface.clone_from(interface);
+        match member.here {
+            Some(_) => Ok(()),
+            None => self.describe_if_fits(id, gate),
+        }
     }
 
     /// Calls addresses so from now on, unless all would become too long for that.
@@ -361,6 +379,15 @@ impl CaptureFile {
         }
     }
 
+    fn describe_if_fits(&mut self, id: InterfaceId, gate: &Gate) -> Result<(), Refusal> {
+        let description = self.member(id)?.interface.describe(&self.common.filter);
+        let size = self.finished_len() + self.composer.interface_len(&description);
+        gate.fits(|| size).map_err(Refusal::Limit)?;
+        self.has_disk_for(size)?;
+        self.describe(id)?;
+        Ok(())
+    }
+
     fn member(&self, id: InterfaceId) -> Result<&Member, EncodeError> {
         self.members
             .get(id)
@@ -376,6 +403,7 @@ impl CaptureFile {
         let mut block = Vec::new();
         let here = self.composer.interface(&description, &mut block)?;
         member.here = Some(here);
+        member.told = true;
         self.here.push(Here::Open(id));
         self.spool.append(|out| out.append(&mut block));
         self.spool.order(Order::Joined(id));

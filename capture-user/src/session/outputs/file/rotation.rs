@@ -1,7 +1,7 @@
 //! When another file begins, and how.
 
 use super::super::Refusal;
-use super::{CaptureFile, Here};
+use super::{CaptureFile, Here, Member};
 use crate::session::limits::Gate;
 use crate::session::plan::Rotate;
 use crate::sink::files::Order;
@@ -80,7 +80,9 @@ impl CaptureFile {
         // written.
         let time = time.max(self.began);
         let members = self.members.in_order();
-        let live = members.iter().filter(|(_, member)| !member.gone);
+        // What is behind a newcomer may be known in a moment, or when its first packet is written.
+        let wanted = |member: &Member| !member.gone && member.interface.described;
+        let live = members.iter().filter(|(_, member)| wanted(member));
         let interfaces = live.clone().map(|(_, member)| &member.interface);
         let (mut composer, mut header) = self.common.compose(interfaces)?;
         let live: Vec<_> = live.map(|(id, _)| *id).collect();
@@ -104,6 +106,7 @@ impl CaptureFile {
         for (here, id) in (0..).zip(&live) {
             if let Some(member) = self.members.get_mut(*id) {
                 member.here = Some(here);
+                member.told = true;
             }
         }
         self.here.clear();
