@@ -8,6 +8,7 @@ mod attached;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 
 use attached::{attached, wait_until_nothing_is_attached};
 use lab::cgroup::Groups;
@@ -336,4 +337,50 @@ fn packets_do_not_wait_for_an_engine_that_hangs_and_the_next_file_says_what_it_d
         packets.extend(written.packets);
     }
     assert_same(&packets, &sent);
+}
+
+#[test]
+fn what_is_removed_or_renamed_before_its_turn_comes_is_not_taken_for_what_it_was() {
+    let (node, scratch) = (Namespace::silent(), Scratch::new());
+    let many = (0..100).map(|n| {
+        format!(
+            "link add pod-{n} type veth peer name in-{n}\nlink set in-{n} up\nlink set pod-{n} up\n"
+        )
+    });
+    fs::write(scratch.path("batch"), many.collect::<String>()).unwrap();
+    tool::run(node.command("ip").arg("-batch").arg(scratch.path("batch")));
+    let index = node.outside(Path::new("/sys/class/net/pod-99/ifindex"));
+    let index = fs::read_to_string(index).unwrap();
+    let file = scratch.path("x.pcapng");
+    // Each takes a grace period, and they have their turns in the order of their indices.
+    let capture = Nodecap::capture(&node, "pod-*")
+        .args(["-Q", "in"])
+        .write(&file)
+        .spawn();
+    drop(capture.process().hold("mover"));
+    let held = capture.process().hold("nodecap");
+    node.ip("link del pod-99");
+    node.ip(&format!(
+        "link add other index {index} type veth peer name in-other"
+    ));
+    for up in ["other", "in-other"] {
+        node.ip(&format!("link set {up} up"));
+    }
+    for (name, new) in [("pod-98", "another"), ("pod-97", "pod-new")] {
+        node.ip(&format!("link set {name} down"));
+        node.ip(&format!("link set {name} name {new} up"));
+    }
+    drop(held);
+    capture.wait_for_mention("listening on pod-new too");
+    let sent = corpus::rich();
+    for from in ["in-other", "in-98", "in-97", "in-0"] {
+        replay::send(&node, from, &sent);
+    }
+    capture.wait_until_captured(2 * sent.len() as u64);
+    let counts = capture.stop().counts();
+    assert_eq!(counts.received, 2 * sent.len() as u64);
+    let written = CaptureFile::read(&file);
+    for interface in ["pod-new", "pod-0"] {
+        assert_same(&written.packets_of(interface), &sent);
+    }
 }

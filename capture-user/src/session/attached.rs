@@ -64,6 +64,13 @@ impl Attached {
             .collect()
     }
 
+    /// An interface isn't attached to after all. Its id is taken all the same.
+    pub(super) fn pass_over(&mut self, link: &Link) {
+        let name = link.name.clone();
+        self.gone.push(self.joined, name, Counters::default());
+        self.joined = self.joined.saturating_add(1);
+    }
+
     /// The id of the next one that joins.
     pub(super) fn next_id(&self) -> InterfaceId {
         self.joined

@@ -6,8 +6,12 @@
 //! waits for them. What comes meanwhile at those that are attached to would fill the ring if nobody emptied
 //! it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use capture_common::counters::Counters;
+use tokio::time::timeout;
 
 use super::attached::Attached;
 use super::attachment::Attachments;
@@ -21,10 +25,15 @@ use crate::kernel::error::KernelError;
 use crate::target::links::Link;
 use crate::target::name::printable;
 use crate::target::select::Selection;
+use crate::target::watch::{LinkEvent, Watch};
 
 /// The interfaces that are still to be attached to.
 pub(super) struct Attaching {
     left: VecDeque<Link>,
+    /// Those of them that are gone, or are called otherwise now: the index may mean another one.
+    stale: BTreeSet<u32>,
+    /// What has happened meanwhile, to be followed once all is attached.
+    later: Vec<LinkEvent>,
     attachments: Attachments,
     notes: Vec<String>,
     refusal: Option<KernelError>,
@@ -36,6 +45,8 @@ impl Attaching {
     pub(super) fn new(links: Vec<Link>) -> Self {
         Self {
             left: links.into(),
+            stale: BTreeSet::new(),
+            later: Vec::new(),
             attachments: Attachments::default(),
             notes: Vec::new(),
             refusal: None,
@@ -49,17 +60,57 @@ impl Attaching {
         !self.left.is_empty() && (!selection.takes_later() || attached.live() == 0)
     }
 
+    /// Takes in what has happened since the interfaces were listed.
+    async fn hear(&mut self, watch: &mut Watch) {
+        // What goes wrong here does so again for whoever watches next.
+        while let Ok(Ok(event)) = timeout(Duration::ZERO, watch.next()).await {
+            let (index, name) = match &event {
+                LinkEvent::Removed { index, .. } => (*index, None),
+                LinkEvent::Appeared(link) | LinkEvent::Changed(link) => {
+                    (link.index, Some(&link.name))
+                }
+            };
+            let mut left = self.left.iter();
+            if left.any(|link| link.index == index && Some(&link.name) != name) {
+                self.stale.insert(index);
+            }
+            self.later.push(event);
+        }
+    }
+
     /// Attaches to the next one. The mover is told of those that can't be.
-    pub(super) fn next(
+    pub(super) async fn next(
         &mut self,
         attached: &mut Attached,
         plan: &Plan,
         selection: &Selection,
+        watch: &mut Watch,
         commands: &Sender<Command>,
     ) -> Result<()> {
+        self.hear(watch).await;
         let Some(link) = self.left.pop_front() else {
             return Ok(());
         };
+        // A mover that is gone has said so through its other channels.
+        let tell_gone = |counters| {
+            let _ = commands.send(Command::InterfaceGone {
+                index: link.index,
+                stamp: clock::monotonic(),
+                counters,
+            });
+        };
+        if self.stale.remove(&link.index) {
+            if !selection.takes_later() {
+                return Err(Error::failure(format!(
+                    "{} was removed or renamed in this moment; `nodecap interfaces` lists those \
+                     that there are",
+                    printable(&link.name)
+                )));
+            }
+            attached.pass_over(&link);
+            tell_gone(Counters::default());
+            return Ok(());
+        }
         match attached.join(&link, &plan.directions) {
             Ok(how) => {
                 self.attachments.add(&link.name, &how);
@@ -71,12 +122,7 @@ impl Attaching {
                 if selection.takes_later() && (error.is_gone() || error.is_of_the_interface()) =>
             {
                 if let Some(counters) = attached.forget(link.index) {
-                    // A mover that is gone has said so through its other channels.
-                    let _ = commands.send(Command::InterfaceGone {
-                        index: link.index,
-                        stamp: clock::monotonic(),
-                        counters,
-                    });
+                    tell_gone(counters);
                 }
                 self.notes.push(error.to_string());
                 self.refusal = Some(error);
@@ -110,9 +156,10 @@ impl Session {
                 &mut self.attached,
                 &self.plan,
                 &self.selection,
+                &mut self.watch,
                 &self.commands,
             );
-            ended = match next {
+            ended = match next.await {
                 Ok(()) => self.ended_meanwhile().await,
                 Err(error) => Some(Some(StopReason::Failure(error))),
             };
@@ -125,6 +172,7 @@ impl Session {
             .duration
             .map(|it| tokio::time::Instant::now() + it);
         self.review_completeness();
+        let later = std::mem::take(&mut attaching.later);
         let (notes, names) = attaching.notes(self.plan.hook);
         for note in self.notes.drain(..).chain(notes) {
             self.status.say(&format!("nodecap: {note}"));
@@ -138,6 +186,16 @@ impl Session {
             if let Some(service) = &mut self.service {
                 service.ready(&listening);
             }
+        }
+        let mut later = later.into_iter();
+        while ended.is_none()
+            && let Some(event) = later.next()
+        {
+            self.look_into(&event).await;
+            ended = match self.follow(event) {
+                true => Some(Some(StopReason::NoInterfaceLeft)),
+                false => self.ended_meanwhile().await,
+            };
         }
         ended
     }

@@ -69,7 +69,7 @@ pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
     let snapshot = snapshot.map(SnapshotFile::reserve).transpose()?;
     let mut signals = Signals::catch()?;
     let status = Status::new(&plan);
-    let (watch, links) = Watch::start().await?;
+    let (mut watch, links) = Watch::start().await?;
     let roles = roles::roles(&links);
     let role = |link: &Link| roles.get(&link.index).copied().unwrap_or(Role::Unknown);
     let mut selection = select(&plan, &links).await?;
@@ -145,7 +145,8 @@ pub(super) async fn start(plan: Plan, outside: Outside) -> Result<Session> {
     let mut attached = Attached::new(kernel);
     let mut attaching = Attaching::new(selection.links.clone());
     while attaching.must_go_on(&attached, &selection) {
-        attaching.next(&mut attached, &plan, &selection, &commands)?;
+        let next = attaching.next(&mut attached, &plan, &selection, &mut watch, &commands);
+        next.await?;
         while let Some(signal) = signals.waiting().await {
             if matches!(signal, Signal::Stop(_) | Signal::HangUp) {
                 return Err(Error::failure("stopped before the capture began"));
