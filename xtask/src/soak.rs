@@ -19,10 +19,11 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     build::kernel_object(&setup::ensure(Need::Test)?)?;
     let nodecap = build::binary()?;
-    // As `cargo xtask test` builds it: nothing is built twice.
+    // As `cargo xtask test` builds it: nothing is built twice. Without a test among what is built cargo leaves
+    // out what only tests depend on, and with it features of what both do.
     let mut cargo = command::cargo("build");
     cargo.args(["--locked", "--workspace", "--exclude", "capture-ebpf"]);
-    cargo.args(["--bin", "soak", "--target-dir"]);
+    cargo.args(["--bin", "soak", "--test", "lab_itself", "--target-dir"]);
     command::run(cargo.arg(workspace::target("")))?;
     let soak = workspace::target("debug/soak");
     let mut command = command::as_root(&soak)?;

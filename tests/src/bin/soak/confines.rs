@@ -52,9 +52,7 @@ impl Confines {
     /// Puts a process into a group of its own; says so if there are none here. The pages that it has by
     /// then stay charged elsewhere.
     pub(crate) fn around(pid: u32) -> Option<Self> {
-        let name = format!("nodecap-soak-{}", std::process::id());
-        for kind in &KINDS {
-            let folder = Path::new(kind.root).join(&name);
+        for (kind, folder) in KINDS.iter().zip(Self::folders()) {
             let there = Path::new(kind.root).join("cgroup.procs").exists();
             if !there || fs::create_dir(&folder).is_err() {
                 continue;
@@ -70,6 +68,14 @@ impl Confines {
         }
         eprintln!("soak: no control group with a memory limit here: memory isn't short");
         None
+    }
+
+    /// Where the group may be.
+    pub(crate) fn folders() -> [PathBuf; KINDS.len()] {
+        let name = format!("nodecap-soak-{}", std::process::id());
+        KINDS
+            .each_ref()
+            .map(|kind| Path::new(kind.root).join(&name))
     }
 
     fn file(&self, name: &str) -> PathBuf {

@@ -4,6 +4,7 @@
 //! - [`load`]: traffic, connections that are reset, pods that come and go, hang-ups, overload
 //! - [`vitals`]: what the capture's process has and holds
 //! - [`confines`]: a control group in which memory is short
+//! - [`keeper`]: what cleans up, however it ends
 //!
 //! It captures on all interfaces of a node, into rotated and compressed files of which the last few
 //! are kept, with a ring and a flow table that are too small, so that both are full all the time.
@@ -14,6 +15,7 @@
 //! was sent.
 
 mod confines;
+mod keeper;
 mod load;
 mod vitals;
 
@@ -28,9 +30,10 @@ use lab::metrics::{self, Page};
 use lab::nodecap::Nodecap;
 use lab::scratch::Scratch;
 use lab::topology::{Node, add_wire};
-use lab::wait::{wait_for, wait_until};
+use lab::wait::{patience, wait_for, wait_until};
 
 use confines::Confines;
+use keeper::Keeper;
 use load::{Load, SENDER};
 use vitals::Vitals;
 
@@ -79,6 +82,10 @@ impl Findings {
 
 fn soak(length: Duration) -> bool {
     let (lab, scratch, beside) = (Node::new(), Scratch::new(), Scratch::new());
+    let keeper = Keeper::of(&Confines::folders(), &[scratch.folder(), beside.folder()]);
+    if let Err(error) = &keeper {
+        eprintln!("soak: nothing cleans up if it is ended early: {error}");
+    }
     lab.node.sysctl("net.ipv6.conf.default.disable_ipv6", "1");
     add_wire(&lab.node, SENDER, load::CATCHER, 1_500);
     // The node answers nothing there: what is counted on the wire is what was put on it.
@@ -151,7 +158,13 @@ fn soak(length: Duration) -> bool {
         // question.
         (accounted >= load.sent()).then_some(page)
     });
-    let at_the_end = Vitals::of(pid);
+    // What the last pods left to do may take it a moment; what leaks stays.
+    let mut at_the_end = Vitals::of(pid);
+    let settling = Instant::now();
+    while !at_the_end.holds_no_more_than(&at_the_start) && settling.elapsed() < patience() {
+        sleep(BETWEEN_LOOKS);
+        at_the_end = Vitals::of(pid);
+    }
     let finished = capture.stop();
     let short = confines.as_ref().map(Confines::hits);
     drop(confines);
