@@ -1,14 +1,18 @@
 //! How soon an interface that appears is captured on, and what many of them take at the start.
 //!
 //! Attaching to one takes the kernel a grace period each way, during which whoever attaches waits:
-//! it is that, and no work of anybody's, that these figures are made of.
+//! it is that, and no work of anybody's, that these figures are made of. A program sees packets before its
+//! grace period is over, so the first way is captured on at once, the second one after the first one's,
+//! and the line that says so comes after both.
 
 use std::fs;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lab::namespace::Namespace;
 use lab::nodecap::Nodecap;
+use lab::packet_socket::{Announced, PacketSocket};
+use lab::read::{CaptureFile, Direction};
 use lab::scratch::Scratch;
 use lab::tool;
 use lab::topology::add_wire;
@@ -25,15 +29,21 @@ const PAIRS: usize = 250;
 
 pub(crate) fn measure(scale: Scale, report: &mut Report) -> Result<(), Failure> {
     progress("interfaces that appear");
-    for (what, names) in [
-        ("a veth that comes up", "-q"),
-        ("the same, with a file that names what is behind it", "-w"),
+    let (said, _) = waits(scale.joining_rounds(), false)?;
+    let (said_with_file, first) = waits(scale.joining_rounds(), true)?;
+    for (what, waits) in [
+        ("a veth that comes up: until it is said", &said),
+        (
+            "the same, with a file that names what is behind it",
+            &said_with_file,
+        ),
+        ("the same: until what comes in is captured", &first[0]),
+        ("the same: until what goes out is captured", &first[1]),
     ] {
-        let waits = waits(scale.joining_rounds(), names == "-w")?;
         report.add(Row {
             what: what.to_owned(),
             unit: "ms",
-            ours: Some(median(&waits)),
+            ours: Some(median(waits)),
             best: waits.iter().copied().reduce(f64::min),
             aim: Some(Aim::AtMost(SOON)),
             ..Row::default()
@@ -56,18 +66,20 @@ pub(crate) fn measure(scale: Scale, report: &mut Report) -> Result<(), Failure> 
     Ok(())
 }
 
-/// Milliseconds from before a pod's interface is taken up, by a process of its own, until it is
-/// captured on both ways.
-fn waits(rounds: usize, with_file: bool) -> Result<Vec<f64>, Failure> {
+/// Milliseconds from before a pod's interface is taken up, by a process of its own, until it is said to be
+/// captured on; and, with a file, until the first packet of each way that is in there.
+fn waits(rounds: usize, with_file: bool) -> Result<(Vec<f64>, [Vec<f64>; 2]), Failure> {
     let (node, pod, scratch) = (Namespace::silent(), Namespace::silent(), Scratch::new());
     add_wire(&node, "in-0", "pod-0", 1_500);
     let capture = Nodecap::capture(&node, "pod-*");
+    let file = scratch.path("x.pcapng");
     let capture = if with_file {
-        capture.write(&scratch.path("x.pcapng")).start()
+        capture.write(&file).start()
     } else {
         capture.args(["-q"]).start()
     };
-    let mut waits = Vec::new();
+    let (mut waits, mut begins) = (Vec::new(), Vec::new());
+    let frame = [0xff; 60];
     for n in 1..=rounds {
         let far = format!("eth{n}");
         node.ip(&format!(
@@ -76,18 +88,41 @@ fn waits(rounds: usize, with_file: bool) -> Result<Vec<f64>, Failure> {
         ));
         pod.ip(&format!("link set {far} up"));
         let said = format!("listening on pod-{n} too");
-        let begun = Instant::now();
+        let (begun, begun_at) = (Instant::now(), SystemTime::now());
+        begins.push(begun_at.duration_since(UNIX_EPOCH)?.as_nanos() as f64);
         node.ip(&format!("link set pod-{n} up"));
+        let inward = PacketSocket::new(&pod, &far, Announced::Other);
+        let outward = PacketSocket::new(&node, &format!("pod-{n}"), Announced::Other);
         while !capture.process().stderr().contains(&said) {
             if begun.elapsed() > Duration::from_secs(30) {
                 return Err(format!("pod-{n} isn't captured on").into());
             }
+            inward.send(&frame);
+            outward.send(&frame);
             sleep(BETWEEN_LOOKS);
         }
+        inward.send(&frame);
+        outward.send(&frame);
         waits.push(begun.elapsed().as_secs_f64() * 1e3);
     }
     capture.stop();
-    Ok(waits)
+    let mut first = [Vec::new(), Vec::new()];
+    if with_file {
+        let written = CaptureFile::read(&file);
+        for (n, begun) in (1..).zip(begins) {
+            let name = format!("pod-{n}");
+            let packets = written.packets_of(&name);
+            for (first, way) in first
+                .iter_mut()
+                .zip([Direction::Inbound, Direction::Outbound])
+            {
+                let mut that_way = packets.iter().filter(|it| it.direction == Some(way));
+                let packet = that_way.next().ok_or("a way without a packet")?;
+                first.push((packet.time_ns as f64 - begun) / 1e6);
+            }
+        }
+    }
+    Ok((waits, first))
 }
 
 /// Milliseconds until all of them are captured on, and from an interrupt to the end.
