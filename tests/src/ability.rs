@@ -62,7 +62,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// Why this ability is missing here, or nothing if it is there: one of the doctor's, or `ipvs`,
-/// `iptables-legacy`, `link KIND` for interfaces that sit on another one, `program NAME`, `kernel
+/// `iptables-legacy`, `ext4 in a file`, `link KIND` for interfaces that sit on another one, `program NAME`, `kernel
 /// A.B` for what only the version tells, `guest` for a machine of `cargo xtask vm`, whose kernel's
 /// history is known.
 ///
@@ -87,6 +87,9 @@ pub fn missing(ability: &str) -> Option<String> {
     if ability == "iptables-legacy" {
         return iptables_legacy_missing();
     }
+    if ability == "ext4 in a file" {
+        return ext4_missing();
+    }
     if ability == "guest" {
         return (!is_guest()).then(|| "this is no guest of `cargo xtask vm`".to_owned());
     }
@@ -94,6 +97,18 @@ pub fn missing(ability: &str) -> Option<String> {
         Some(why) => why.clone(),
         None => panic!("the doctor knows no ability `{ability}`"),
     }
+}
+
+/// A file system with a journal that can be made in a file, and mounted.
+fn ext4_missing() -> Option<String> {
+    let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    if !known.lines().any(|line| line.trim() == "ext4") {
+        return Some("this kernel has no ext4".to_owned());
+    }
+    if !std::path::Path::new("/dev/loop-control").exists() {
+        return Some("this kernel has no loop devices".to_owned());
+    }
+    missing("program mkfs.ext4")
 }
 
 /// Why this kernel won't do where one of this version is the oldest that will.

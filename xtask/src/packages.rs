@@ -103,6 +103,11 @@ const TOOLS: &[Tool] = &[
         need: Need::Test,
     },
     Tool {
+        program: "mkfs.ext4",
+        package: "e2fsprogs",
+        need: Need::Test,
+    },
+    Tool {
         program: "tcpreplay",
         package: "tcpreplay",
         need: Need::Test,
