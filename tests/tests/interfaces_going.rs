@@ -21,7 +21,7 @@ use lab::read::CaptureFile;
 use lab::scratch::Scratch;
 use lab::topology::add_wire;
 use lab::wait::wait_until;
-use lab::{Signal, replay, tool, tools};
+use lab::{Signal, need, replay, tool, tools};
 
 #[test]
 fn one_that_is_removed_is_told_of_and_the_others_go_on() {
@@ -341,6 +341,8 @@ fn packets_do_not_wait_for_an_engine_that_hangs_and_the_next_file_says_what_it_d
 
 #[test]
 fn what_is_removed_or_renamed_before_its_turn_comes_is_not_taken_for_what_it_was() {
+    // By clsact it takes no time to attach to them all.
+    need!("tcx");
     let (node, scratch) = (Namespace::silent(), Scratch::new());
     let many = (0..100).map(|n| {
         format!(
