@@ -78,6 +78,12 @@ impl PacketSocket {
         self.index
     }
 
+    /// Sends the packet's bytes if the interface is up: whether it was.
+    #[must_use]
+    pub fn send_if_up(&self, packet: &[u8]) -> bool {
+        send(self.socket.as_raw_fd(), packet, MsgFlags::empty()).is_ok()
+    }
+
     /// Sends the packet's bytes and nothing else. What becomes of them behind the egress hooks
     /// doesn't matter here: a tun device that nobody reads from drops them.
     ///

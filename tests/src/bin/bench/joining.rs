@@ -66,8 +66,8 @@ pub(crate) fn measure(scale: Scale, report: &mut Report) -> Result<(), Failure> 
     Ok(())
 }
 
-/// Milliseconds from before a pod's interface is taken up, by a process of its own, until it is said to be
-/// captured on; and, with a file, until the first packet of each way that is in there.
+/// Milliseconds from when a pod's interface is up, by a process of its own, until it is said to be captured
+/// on; and, with a file, until the first packet of each way that is in there. Packets are sent all the time.
 fn waits(rounds: usize, with_file: bool) -> Result<(Vec<f64>, [Vec<f64>; 2]), Failure> {
     let (node, pod, scratch) = (Namespace::silent(), Namespace::silent(), Scratch::new());
     add_wire(&node, "in-0", "pod-0", 1_500);
@@ -88,22 +88,29 @@ fn waits(rounds: usize, with_file: bool) -> Result<(Vec<f64>, [Vec<f64>; 2]), Fa
         ));
         pod.ip(&format!("link set {far} up"));
         let said = format!("listening on pod-{n} too");
-        let (begun, begun_at) = (Instant::now(), SystemTime::now());
-        begins.push(begun_at.duration_since(UNIX_EPOCH)?.as_nanos() as f64);
-        node.ip(&format!("link set pod-{n} up"));
+        // Opening these takes a grace period, too.
         let inward = PacketSocket::new(&pod, &far, Announced::Other);
         let outward = PacketSocket::new(&node, &format!("pod-{n}"), Announced::Other);
+        let mut ip = node.command("ip");
+        let mut up = ip
+            .args(["link", "set", &format!("pod-{n}"), "up"])
+            .spawn()?;
+        while !outward.send_if_up(&frame) {
+            sleep(BETWEEN_LOOKS / 4);
+        }
+        let (begun, begun_at) = (Instant::now(), SystemTime::now());
+        begins.push(begun_at.duration_since(UNIX_EPOCH)?.as_nanos() as f64);
         while !capture.process().stderr().contains(&said) {
             if begun.elapsed() > Duration::from_secs(30) {
                 return Err(format!("pod-{n} isn't captured on").into());
             }
-            inward.send(&frame);
-            outward.send(&frame);
+            // Until its other end has a carrier nothing goes in.
+            let _ = (inward.send_if_up(&frame), outward.send_if_up(&frame));
             sleep(BETWEEN_LOOKS);
         }
-        inward.send(&frame);
-        outward.send(&frame);
+        let _ = (inward.send_if_up(&frame), outward.send_if_up(&frame));
         waits.push(begun.elapsed().as_secs_f64() * 1e3);
+        up.wait()?;
     }
     capture.stop();
     let mut first = [Vec::new(), Vec::new()];
