@@ -5,9 +5,8 @@
 //! are gone the last [`GONE`] are still accounted for one by one, the others together: [`Gone`]. So memory
 //! doesn't grow with the number of interfaces that there ever were.
 
-use std::collections::{HashMap, VecDeque};
-
-use foldhash::fast::RandomState;
+use std::cell::Cell;
+use std::collections::VecDeque;
 
 use crate::packet::InterfaceId;
 
@@ -16,51 +15,76 @@ use crate::packet::InterfaceId;
 pub(super) const GONE: usize = 1_000;
 
 /// Something for each interface that is known, by its id.
+///
+/// A list, since ids are given in ascending order: whoever asks for packet after packet, which are
+/// mostly of one interface, finds its place where it was the last time.
 #[derive(Clone, Debug)]
 pub(super) struct Roster<T> {
-    by_id: HashMap<InterfaceId, T, RandomState>,
+    /// Ascending.
+    ids: Vec<InterfaceId>,
+    /// Of each id at its place.
+    all: Vec<T>,
+    /// The place that was asked for last.
+    last: Cell<usize>,
 }
 
 impl<T> Default for Roster<T> {
     fn default() -> Self {
         Self {
-            by_id: HashMap::default(),
+            ids: Vec::new(),
+            all: Vec::new(),
+            last: Cell::new(0),
         }
     }
 }
 
 impl<T> Roster<T> {
+    #[inline]
+    fn place(&self, id: InterfaceId) -> Option<usize> {
+        let last = self.last.get();
+        if self.ids.get(last) == Some(&id) {
+            return Some(last);
+        }
+        let place = self.ids.binary_search(&id).ok()?;
+        self.last.set(place);
+        Some(place)
+    }
+
     pub(super) fn insert(&mut self, id: InterfaceId, what: T) {
-        self.by_id.insert(id, what);
+        match self.ids.binary_search(&id) {
+            Ok(place) => self.all[place] = what,
+            Err(place) => {
+                self.ids.insert(place, id);
+                self.all.insert(place, what);
+            }
+        }
     }
 
+    #[inline]
     pub(super) fn get(&self, id: InterfaceId) -> Option<&T> {
-        self.by_id.get(&id)
+        self.all.get(self.place(id)?)
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, id: InterfaceId) -> Option<&mut T> {
-        self.by_id.get_mut(&id)
+        let place = self.place(id)?;
+        self.all.get_mut(place)
     }
 
     pub(super) fn remove(&mut self, id: InterfaceId) -> Option<T> {
-        self.by_id.remove(&id)
-    }
-
-    /// All of them, in no order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (InterfaceId, &T)> {
-        self.by_id.iter().map(|(id, what)| (*id, what))
-    }
-
-    /// All of them, in no order, to be changed.
-    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.by_id.values_mut()
+        let place = self.ids.binary_search(&id).ok()?;
+        self.ids.remove(place);
+        Some(self.all.remove(place))
     }
 
     /// All of them, in the order of their ids.
-    pub(super) fn in_order(&self) -> Vec<(InterfaceId, &T)> {
-        let mut all: Vec<_> = self.iter().collect();
-        all.sort_unstable_by_key(|(id, _)| *id);
-        all
+    pub(super) fn iter(&self) -> impl Iterator<Item = (InterfaceId, &T)> {
+        self.ids.iter().copied().zip(&self.all)
+    }
+
+    /// All of them, to be changed.
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.all.iter_mut()
     }
 }
 
@@ -117,11 +141,39 @@ impl<T: Together> Gone<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     impl Together for u64 {
         fn add(&mut self, other: &Self) {
             *self += other;
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_roster_has_what_a_map_would_have(
+            steps in prop::collection::vec((0..3u8, 0..20 as InterfaceId), 1..100),
+        ) {
+            let mut roster = Roster::default();
+            let mut map = BTreeMap::new();
+            for (index, (kind, id)) in steps.into_iter().enumerate() {
+                match kind {
+                    0 => {
+                        roster.insert(id, index);
+                        map.insert(id, index);
+                    }
+                    1 => prop_assert_eq!(roster.remove(id), map.remove(&id)),
+                    _ => {
+                        prop_assert_eq!(roster.get(id), map.get(&id));
+                        prop_assert_eq!(roster.get_mut(id), map.get_mut(&id));
+                    }
+                }
+                prop_assert!(roster.iter().eq(map.iter().map(|(id, what)| (*id, what))));
+            }
         }
     }
 

@@ -192,6 +192,7 @@ impl CaptureFile {
         gate.in_time(stamp).map_err(Refusal::Limit)?;
         let block = self.composer.measure(packet, annotations);
         let len = block.len() as u64;
+        let mut here = self.here(packet.interface);
         if let Some(rotation) = &mut self.rotation {
             let size = rotation.size;
             if rotation.is_due(stamp)
@@ -201,13 +202,17 @@ impl CaptureFile {
                 })
             {
                 self.next(packet.time, len, gate)?;
+                here = self.here(packet.interface);
             }
         }
-        let added = len + self.description_len(packet);
+        let added = match here {
+            Some(_) => len,
+            None => len + self.description_len(packet),
+        };
         let size = self.finished_len() + added;
         self.has_disk_for(size)?;
         gate.admit(stamp, || size).map_err(Refusal::Limit)?;
-        let interface = match self.member(packet.interface)?.here {
+        let interface = match here {
             Some(id) => id,
             None => self.describe(packet.interface)?,
         };
@@ -392,6 +397,12 @@ impl CaptureFile {
         self.members
             .get(id)
             .ok_or(EncodeError::UnknownInterface(id))
+    }
+
+    /// An interface's id in the file under way, where it has one.
+    #[inline]
+    fn here(&self, id: InterfaceId) -> Option<InterfaceId> {
+        self.members.get(id)?.here
     }
 
     fn describe(&mut self, id: InterfaceId) -> Result<InterfaceId, EncodeError> {

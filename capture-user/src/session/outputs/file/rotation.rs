@@ -79,13 +79,15 @@ impl CaptureFile {
         // One that is asked for may be due before this one's beginning, where packets wait to be
         // written.
         let time = time.max(self.began);
-        let members = self.members.in_order();
         // What is behind a newcomer may be known in a moment, or when its first packet is written.
         let wanted = |member: &Member| !member.gone && member.interface.described;
-        let live = members.iter().filter(|(_, member)| wanted(member));
-        let interfaces = live.clone().map(|(_, member)| &member.interface);
-        let (mut composer, mut header) = self.common.compose(interfaces)?;
-        let live: Vec<_> = live.map(|(id, _)| *id).collect();
+        let (live, interfaces): (Vec<_>, Vec<_>) = self
+            .members
+            .iter()
+            .filter(|(_, member)| wanted(member))
+            .map(|(id, member)| (id, &member.interface))
+            .unzip();
+        let (mut composer, mut header) = self.common.compose(interfaces.into_iter())?;
         if !self.names.is_empty() {
             composer.names(&self.names, &mut header.bytes);
         }
