@@ -6,8 +6,8 @@
 //! interface, as any other loss.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
@@ -20,8 +20,9 @@ pub const QUEUE: u64 = 8 << 20;
 const IDLE: Duration = Duration::from_millis(250);
 /// How often whoever waits for the thread looks.
 const POLL: Duration = Duration::from_millis(1);
-/// How many emptied buffers are kept for use again.
-const KEPT: usize = 4;
+/// How many emptied buffers are kept for use again: as many as fill the queue. One that had to be
+/// made anew would have to be given its memory by the kernel, page by page.
+const KEPT: usize = QUEUE as usize / FLUSH_AT;
 
 /// What the thread does. Every method may take as long as the destination does.
 pub trait Background: Send + 'static {
@@ -70,6 +71,8 @@ struct Shared {
     delivered: AtomicU64,
     failed: AtomicBool,
     failure: Mutex<Option<OutputError>>,
+    /// Emptied buffers. The last one comes first: it is the likeliest to be in a cache.
+    emptied: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Shared {
@@ -80,6 +83,10 @@ impl Shared {
         }
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         self.failed.store(true, Ordering::Release);
+    }
+
+    fn emptied(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.emptied.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn failure(&self) -> Option<OutputError> {
@@ -98,7 +105,6 @@ pub struct Spool<B: Background> {
     appended: u64,
     shared: Arc<Shared>,
     jobs: Sender<Job<B::Order>>,
-    emptied: Receiver<Vec<u8>>,
     thread: JoinHandle<B>,
 }
 
@@ -111,23 +117,22 @@ impl<B: Background> Spool<B> {
     pub fn start(name: &str, background: B) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let (jobs, coming) = channel();
-        let (emptied, kept) = sync_channel(KEPT);
         let seen = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || work(background, &coming, &emptied, &seen))?;
+            .spawn(move || work(background, &coming, &seen))?;
         Ok(Self {
-            buffer: Vec::with_capacity(2 * FLUSH_AT),
+            buffer: buffer(),
             appended: 0,
             shared,
             jobs,
-            emptied: kept,
             thread,
         })
     }
 
     /// Appends what `put` puts at the end of the buffer, which must be whole units, and hands it
     /// to the thread if it is much. It never waits; see [`Spool::has_room`].
+    #[inline]
     pub fn append(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
         let before = self.buffer.len();
         put(&mut self.buffer);
@@ -148,7 +153,7 @@ impl<B: Background> Spool<B> {
         if self.buffer.is_empty() {
             return;
         }
-        let empty = self.emptied.try_recv().unwrap_or_default();
+        let empty = self.shared.emptied().pop().unwrap_or_else(buffer);
         let bytes = std::mem::replace(&mut self.buffer, empty);
         self.shared
             .queued
@@ -166,6 +171,7 @@ impl<B: Background> Spool<B> {
 
     /// Whether the queue takes more. It isn't refused: what is appended without looking, waits.
     #[must_use]
+    #[inline]
     pub fn has_room(&self) -> bool {
         // Below that much a buffer isn't handed over, and nothing can have changed.
         self.queued() < QUEUE
@@ -173,6 +179,7 @@ impl<B: Background> Spool<B> {
 
     /// Bytes that wait.
     #[must_use]
+    #[inline]
     pub fn queued(&self) -> u64 {
         self.shared.queued.load(Ordering::Relaxed) + self.buffer.len() as u64
     }
@@ -188,7 +195,11 @@ impl<B: Background> Spool<B> {
     /// # Errors
     ///
     /// The failure.
+    #[inline]
     pub fn check(&self) -> Result<(), OutputError> {
+        if !self.shared.failed.load(Ordering::Acquire) {
+            return Ok(());
+        }
         self.failure().map_or(Ok(()), Err)
     }
 
@@ -239,12 +250,12 @@ impl<B: Background> Spool<B> {
     }
 }
 
-fn work<B: Background>(
-    mut background: B,
-    coming: &Receiver<Job<B::Order>>,
-    emptied: &SyncSender<Vec<u8>>,
-    shared: &Shared,
-) -> B {
+/// Room for what is handed over at once: units come whole.
+fn buffer() -> Vec<u8> {
+    Vec::with_capacity(2 * FLUSH_AT)
+}
+
+fn work<B: Background>(mut background: B, coming: &Receiver<Job<B::Order>>, shared: &Shared) -> B {
     loop {
         let job = coming.recv_timeout(IDLE);
         let is_job = job.is_ok();
@@ -257,8 +268,10 @@ fn work<B: Background>(
                     .store(background.delivered(), Ordering::Release);
                 shared.queued.fetch_sub(count, Ordering::Relaxed);
                 bytes.clear();
-                // Full: there are enough of them.
-                let _ = emptied.try_send(bytes);
+                let mut emptied = shared.emptied();
+                if emptied.len() < KEPT {
+                    emptied.push(bytes);
+                }
             }
             Ok(Job::Order(order)) => shared.note(background.obey(order)),
             Err(RecvTimeoutError::Timeout) => shared.note(background.idle()),

@@ -87,8 +87,9 @@ pub struct PcapngFile<D: Destination = Descriptor> {
     packer: Option<Packer>,
     /// By interface.
     lost: Vec<u64>,
-    /// Interfaces whose description is in the file; others must not have statistics.
-    described: usize,
+    /// Interfaces whose description isn't in the file, though it was to be: the last ones. They must
+    /// not have statistics.
+    undescribed: usize,
 }
 
 impl PcapngFile {
@@ -161,7 +162,7 @@ impl<D: Destination> PcapngFile<D> {
             output,
             packer,
             lost: vec![0; header.interfaces],
-            described: header.interfaces,
+            undescribed: 0,
         })
     }
 
@@ -174,10 +175,10 @@ impl<D: Destination> PcapngFile<D> {
     pub fn write(&mut self, blocks: &mut Vec<u8>) -> Result<(), OutputError> {
         if let Some(failure) = self.output.failure().cloned() {
             count_packets(blocks, &mut self.lost);
+            self.undescribed += interfaces_in(blocks);
             blocks.clear();
             return Err(failure);
         }
-        self.described += interfaces_in(blocks);
         let written = match &mut self.packer {
             // Nothing else waits in the output's buffer: they change places instead of being
             // copied.
@@ -192,7 +193,7 @@ impl<D: Destination> PcapngFile<D> {
                 Some(_) => &*blocks,
             };
             count_packets(lost, &mut self.lost);
-            self.described = self.described.saturating_sub(interfaces_in(lost));
+            self.undescribed += interfaces_in(lost);
         }
         blocks.clear();
         written
@@ -202,7 +203,8 @@ impl<D: Destination> PcapngFile<D> {
     /// be written are added to what was lost.
     pub(super) fn close(&mut self, closings: &[Closing]) -> Finished {
         let mut end = Vec::new();
-        for (id, closing) in (0..).zip(&closings[..self.described.min(closings.len())]) {
+        let described = closings.len().saturating_sub(self.undescribed);
+        for (id, closing) in (0..).zip(&closings[..described]) {
             let unwritten = self.lost.get(id as usize).copied().unwrap_or_default();
             let written = closing.handed.saturating_sub(unwritten);
             closing.statistics.put(id, written, unwritten, &mut end);

@@ -55,6 +55,7 @@ pub struct PacketBlock<'a> {
 impl<'a> PacketBlock<'a> {
     /// Measures the block. A frame longer than `snaplen` is cut there: libpcap refuses to read on
     /// past one.
+    #[inline]
     pub(super) fn new(
         packet: &'a Packet<'a>,
         annotations: &'a Annotations<'a>,
@@ -139,7 +140,10 @@ impl<'a> PacketBlock<'a> {
         }
         out.extend_from_slice(&front);
         out.extend_from_slice(frame);
-        out.extend_from_slice(&[0; 3][..padding(frame.len())]);
+        let padding = padding(frame.len());
+        if padding > 0 {
+            out.extend_from_slice(&[0; 3][..padding]);
+        }
         if gso.is_none() && packet.lost_before == 0 && annotations.comments.is_empty() {
             // As nearly all are: at once.
             match annotations.packet_id {
