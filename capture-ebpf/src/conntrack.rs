@@ -41,8 +41,8 @@ pub struct Scratch {
 const TUPLE_LEN: usize = 40;
 
 /// Tells the entry of a packet that has one, if its flow is translated and wasn't told before.
-/// The packet's tuple is where the last look left it. By itself for the verifier, as is
-/// [`crate::look::nodecap_look`].
+/// The packet's tuple and where its entry lies are where the last look left them. By itself for the
+/// verifier, as is [`crate::look::nodecap_look`].
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub extern "C" fn nodecap_conntrack(context: *mut __sk_buff, time: u64) -> u32 {
@@ -53,13 +53,16 @@ pub extern "C" fn nodecap_conntrack(context: *mut __sk_buff, time: u64) -> u32 {
     u32::from(tell(&Skb::new(context), time).is_some())
 }
 
+/// Where the packet's entry lies, or 0.
+#[inline(always)]
+pub fn entry(skb: &Skb) -> u64 {
+    kmem::read::<u64>(skb.address() + u64::from(SKB_NFCT.load())).unwrap_or(0) & !INFO
+}
+
 #[inline(always)]
 fn tell(skb: &Skb, time: u64) -> Option<()> {
-    let key = &look::look()?.key;
-    let entry = kmem::read::<u64>(skb.address() + u64::from(SKB_NFCT.load()))? & !INFO;
-    if entry == 0 {
-        return None;
-    }
+    let look = look::look()?;
+    let (key, entry) = (&look.key, look.entry);
     // An entry's memory is given to another flow at once, which has another tuple.
     let here = mix(key.digest(), entry);
     if was_told(here) {

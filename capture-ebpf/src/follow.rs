@@ -92,11 +92,13 @@ pub fn remember<const BARE: bool>(skb: &Skb, flags: u16, time: Option<u64>) {
     // What is about the inner packet doesn't match where that is in no tunnel, neither way.
     let within = INNER.load() != 0;
     let learns = FOLLOW.load() != 0 && by_flow() && (followed || one_way || within);
-    let wanted = if CONNTRACK.load() != 0 || learns {
-        look::KEY | look::FINGERPRINT
-    } else {
-        look::FINGERPRINT
-    };
+    let mut wanted = look::FINGERPRINT;
+    if CONNTRACK.load() != 0 {
+        wanted |= look::ENTRY;
+    }
+    if learns {
+        wanted |= look::KEY;
+    }
     let found = nodecap_look(skb.context(), wanted | bare::<BARE>());
     let Some(look) = look::look() else {
         return;
@@ -114,7 +116,7 @@ pub fn remember<const BARE: bool>(skb: &Skb, flags: u16, time: Option<u64>) {
         look.reversed = look.key.reversed();
         learn(&look.reversed, time);
     }
-    if CONNTRACK.load() != 0 {
+    if CONNTRACK.load() != 0 && found & look::ENTRY != 0 {
         nodecap_conntrack(skb.context(), time);
     }
 }

@@ -7,7 +7,8 @@
 
 use aya_ebpf::bindings::__sk_buff;
 
-use crate::globals::{INNER, REMEMBER};
+use crate::conntrack;
+use crate::globals::{CONNTRACK, INNER, REMEMBER};
 use crate::inner;
 use crate::maps::LOOK;
 use crate::parse;
@@ -23,6 +24,8 @@ pub struct Look {
     pub reversed: FlowKey,
     /// What NAT leaves alone, if [`FINGERPRINT`].
     pub fingerprint: u64,
+    /// Where its conntrack entry lies, if [`ENTRY`].
+    pub entry: u64,
 }
 
 /// Asked for, or found: the tuple.
@@ -33,6 +36,9 @@ pub const FINGERPRINT: u32 = 2;
 pub const BARE: u32 = 4;
 /// Found: a TCP segment that opens a connection.
 pub const OPENS: u32 = 8;
+/// Asked for, or found: a conntrack entry, and with it the tuple. Nothing has one where it comes in,
+/// unless it came in somewhere before; then there is nothing to look for.
+pub const ENTRY: u32 = 16;
 
 /// Looks for what is `wanted`, and says what it found and left in [`LOOK`].
 ///
@@ -49,7 +55,14 @@ pub extern "C" fn nodecap_look(context: *mut __sk_buff, wanted: u32) -> u32 {
         return 0;
     };
     let Some(look) = look() else { return 0 };
-    let mut found = 0;
+    let (mut wanted, mut found) = (wanted, 0);
+    if CONNTRACK.load() != 0 && wanted & ENTRY != 0 {
+        look.entry = conntrack::entry(&skb);
+        if look.entry != 0 {
+            found |= ENTRY;
+            wanted |= KEY;
+        }
+    }
     if wanted & FINGERPRINT != 0
         && let Some(fingerprint) = headers.fingerprint(&skb)
     {
