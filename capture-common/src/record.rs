@@ -63,11 +63,12 @@ impl RecordFlags {
 /// The frame bytes that each size class of record has room for, ascending. The verifier wants a
 /// constant size for every reservation, so a record takes the smallest class that holds it.
 ///
-/// With the header and the ring's own eight bytes the smallest class takes two cache lines. The
-/// one before the last holds the largest ordinary GSO frame (65,536 bytes and its link header),
+/// With the header and the ring's own eight bytes the smallest class takes two cache lines, and the
+/// next one, which holds what `-s 96` keeps, two and a half. The one before the last holds the largest ordinary GSO frame (65,536 bytes and its link header),
 /// the last one BIG TCP up to the largest snapshot length.
-pub const SIZE_CLASSES: [u32; 11] = [
+pub const SIZE_CLASSES: [u32; 12] = [
     72,
+    96,
     136,
     264,
     520,

@@ -59,7 +59,7 @@ fn put_in_smallest_class(packet: &impl Packet, lost: u64, flags: u16) -> Outcome
             })*
         };
     }
-    smallest_of!(0 1 2 3 4 5 6 7 8 9 10);
+    smallest_of!(0 1 2 3 4 5 6 7 8 9 10 11);
     // SNAPLEN is at most the last class's size.
     Outcome::Unreadable
 }

@@ -134,7 +134,7 @@ fn a_cpu_whose_ring_is_full_goes_on_in_the_others_until_all_are() {
     };
     let mut bench = Bench::make("", &make);
     let frame = frame(1_400);
-    let slot = u64::from(8 + size_of::<RecordHeader>() as u32 + SIZE_CLASSES[5]);
+    let slot = u64::from(8 + size_of::<RecordHeader>() as u32 + SIZE_CLASSES[6]);
     let rings = bench.rings() as u64;
     let room = ((1 << 21) / rings - 1) / slot * rings;
     assert_eq!(rings > 1, cpus > 1);
