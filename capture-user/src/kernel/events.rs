@@ -36,6 +36,7 @@ impl Events {
     /// The next event, if there is one. They come in nearly the order of their times: two CPUs
     /// may tell at once.
     pub fn next_event(&mut self) -> Option<Evidence> {
+        self.ring.look();
         while let Next::Record(position) = self.ring.advance() {
             let event = self
                 .ring

@@ -26,6 +26,7 @@ impl IdentityKey {
     }
 
     /// An address under this key. 0 stands for no identity, and stays.
+    #[inline]
     pub(super) fn apply(&self, address: u64) -> u64 {
         if address == 0 {
             return 0;

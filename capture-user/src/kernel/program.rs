@@ -19,7 +19,7 @@ use super::identity::IdentityKey;
 use super::layout::Layout;
 use super::log::{KernelLog, LogLevel};
 use super::probe;
-use super::rings::{Rings, Share};
+use super::rings::{self, Rings, Share};
 use super::sys;
 use super::tables::{Places, fill};
 use super::types::Types;
@@ -113,7 +113,7 @@ impl Kernel {
         raise_descriptor_limit();
         let tables = &setup.tables;
         let log_level = setup.log.as_global();
-        let wake_at = u64::from(share.bytes) / WAKE_FRACTION;
+        let wake_at = rings::wake_at(share.bytes);
         // What isn't asked for isn't looked up.
         let mut layout = if setup.follow || setup.events {
             Types::of_this_kernel().layout.clone()
@@ -332,9 +332,6 @@ fn load(mut program: impl FnMut() -> Result<(), ProgramError>) -> Result<(), Ker
         }
     }
 }
-
-/// User space is woken when this part of a ring is waiting; below, it comes by its timer.
-const WAKE_FRACTION: u64 = 8;
 
 pub(super) fn map_error<E>(map: &'static str) -> impl Fn(E) -> KernelError
 where

@@ -29,6 +29,13 @@ const DISCARD: u32 = 1 << 30;
 /// `BPF_RINGBUF_HDR_SZ`.
 const HEADER_LEN: u64 = 8;
 
+/// How many bytes ahead of the record that is stepped to are brought over from the CPU that wrote
+/// them: some records, since where the next one is, each record tells only once it is here.
+const AHEAD: u64 = 2_048;
+/// Bytes that a processor brings over at once.
+#[cfg(target_arch = "x86_64")]
+const CACHE_LINE: u64 = 64;
+
 /// A memory mapping that ends with its owner.
 struct Mapping {
     start: NonNull<u8>,
@@ -113,7 +120,7 @@ pub enum Next {
     Record(Place),
     /// A record that the kernel side is still writing; what is behind it must wait.
     Busy,
-    /// Nothing.
+    /// Nothing of what was there at the last [`Ring::look`].
     Empty,
 }
 
@@ -156,26 +163,54 @@ impl Ring {
     }
 
     /// The address of the byte at a position.
+    #[inline]
     fn at(&self, position: u64) -> *const u8 {
         let offset = self.page + (position & self.mask) as usize;
         // SAFETY: offset < page + size, within the mapping.
         unsafe { self.producer.start.as_ptr().add(offset) }
     }
 
+    #[inline]
     fn length_word(&self, position: u64) -> u32 {
         // SAFETY: a record header lies at the position, aligned to eight; the kernel writes this
         // word with release order when it submits.
         unsafe { (*self.at(position).cast::<AtomicU32>()).load(Ordering::Acquire) }
     }
 
-    /// Steps to the next record, past those that the kernel side discarded.
+    /// Has the processor bring these bytes over, which another CPU wrote, while it goes on.
+    #[inline]
+    fn fetch(&self, position: u64, len: u64) {
+        #[cfg(target_arch = "x86_64")]
+        if position < self.known {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let mut line = position;
+            while line < position + len {
+                // SAFETY: a hint, which reads nothing; the address is in the mapping.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(self.at(line).cast()) };
+                line += CACHE_LINE;
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (position, len);
+    }
+
+    /// Looks how far the kernel side has come, if all is read that was there at the last look; says
+    /// whether so. What isn't there at a look is reserved after it.
+    pub fn look(&mut self) -> bool {
+        let all_read = self.read >= self.known;
+        if all_read {
+            self.known = self.producer_position().load(Ordering::Acquire);
+        }
+        all_read
+    }
+
+    /// Steps to the next record of those that were there at the last look, past those that the
+    /// kernel side discarded.
+    #[inline]
     pub fn advance(&mut self) -> Next {
         loop {
             if self.read >= self.known {
-                self.known = self.producer_position().load(Ordering::Acquire);
-                if self.read >= self.known {
-                    return Next::Empty;
-                }
+                return Next::Empty;
             }
             let word = self.length_word(self.read);
             if word & BUSY != 0 {
@@ -183,7 +218,9 @@ impl Ring {
             }
             let place = Place::new(self.number, self.read);
             let len = u64::from(word & !(BUSY | DISCARD));
-            self.read += (len + HEADER_LEN).next_multiple_of(8);
+            let room = (len + HEADER_LEN).next_multiple_of(8);
+            self.fetch(self.read + AHEAD, room.min(AHEAD));
+            self.read += room;
             if word & DISCARD == 0 {
                 return Next::Record(place);
             }
@@ -194,14 +231,43 @@ impl Ring {
     /// header, the identity keyed, and the frame's bytes. `None` if it is no record of ours, which
     /// the kernel side never writes.
     #[must_use]
+    #[inline]
     pub fn record(&self, place: Place) -> Option<(RecordHeader, &[u8])> {
-        let (mut header, frame) = RecordHeader::read_from_prefix(self.bytes(place)?).ok()?;
-        header.identity = self.key.apply(header.identity);
+        let (header, frame) = self.peek(place)?;
+        let identity = self.key.apply(header.identity);
+        Some((
+            RecordHeader {
+                identity,
+                ..*header
+            },
+            frame,
+        ))
+    }
+
+    /// The same without the identity, for whoever doesn't ask for it.
+    #[must_use]
+    #[inline]
+    pub fn unidentified(&self, place: Place) -> Option<(RecordHeader, &[u8])> {
+        let (header, frame) = self.peek(place)?;
+        let identity = 0;
+        Some((
+            RecordHeader {
+                identity,
+                ..*header
+            },
+            frame,
+        ))
+    }
+
+    #[inline]
+    fn peek(&self, place: Place) -> Option<(&RecordHeader, &[u8])> {
+        let (header, frame) = RecordHeader::ref_from_prefix(self.bytes(place)?).ok()?;
         Some((header, frame.get(..header.captured_len as usize)?))
     }
 
     /// The bytes of the record at a place that [`Ring::advance`] gave and that wasn't released
     /// since, whatever is in them.
+    #[inline]
     pub(super) fn bytes(&self, place: Place) -> Option<&[u8]> {
         let position = place.position();
         if position < self.released || position >= self.read {
@@ -226,6 +292,14 @@ impl Ring {
             self.released = position;
             self.consumer_position().store(position, Ordering::Release);
         }
+    }
+
+    /// Bytes that [`Ring::advance`] hasn't come to.
+    #[must_use]
+    pub fn unread(&self) -> u64 {
+        self.producer_position()
+            .load(Ordering::Relaxed)
+            .saturating_sub(self.read)
     }
 
     /// Bytes that lie in the ring, read or not, and weren't given back.

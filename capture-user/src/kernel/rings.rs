@@ -14,6 +14,17 @@ use super::identity::IdentityKey;
 use super::ring::{Next, Place, Ring};
 use super::sys;
 
+/// User space is woken when this part of a ring is waiting; below, it comes by its timer …
+const WAKE_FRACTION: u32 = 8;
+/// … or when so much is, in bytes: what a processor's second cache holds. Then what is looked at to put
+/// it in order is still near when it is tracked and written.
+const WAKE_AT_MOST: u32 = 384 << 10;
+
+/// How many bytes must wait in a ring of `bytes` for the kernel side to wake user space.
+pub(super) fn wake_at(bytes: u32) -> u64 {
+    (bytes / WAKE_FRACTION).min(WAKE_AT_MOST).into()
+}
+
 /// How a capture's memory for packets is shared out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Share {
@@ -55,6 +66,8 @@ pub struct Rings {
     /// Says when the kernel side asked for us. Edge-triggered: a ring's own readiness is a level,
     /// true as soon as one byte waits, and would wake us for each packet.
     wake_ups: OwnedFd,
+    /// How much must wait in one of them for that: bytes.
+    mark: u64,
 }
 
 impl Rings {
@@ -73,7 +86,11 @@ impl Rings {
                 epoll::EventFlags::IN | epoll::EventFlags::ET,
             )?;
         }
-        Ok(Self { rings, wake_ups })
+        Ok(Self {
+            rings,
+            wake_ups,
+            mark: wake_at(bytes),
+        })
     }
 
     /// How many there are.
@@ -82,7 +99,13 @@ impl Rings {
         self.rings.len()
     }
 
-    /// Steps to a ring's next record.
+    /// As [`Ring::look`].
+    pub fn look(&mut self, ring: usize) -> bool {
+        self.rings.get_mut(ring).is_some_and(Ring::look)
+    }
+
+    /// Steps to a ring's next record of those that were there at the last look.
+    #[inline]
     pub fn advance(&mut self, ring: usize) -> Next {
         self.rings.get_mut(ring).map_or(Next::Empty, Ring::advance)
     }
@@ -95,8 +118,16 @@ impl Rings {
 
     /// As [`Ring::record`].
     #[must_use]
+    #[inline]
     pub fn record(&self, place: Place) -> Option<(RecordHeader, &[u8])> {
         self.rings.get(place.ring())?.record(place)
+    }
+
+    /// As [`Ring::unidentified`].
+    #[must_use]
+    #[inline]
+    pub fn unidentified(&self, place: Place) -> Option<(RecordHeader, &[u8])> {
+        self.rings.get(place.ring())?.unidentified(place)
     }
 
     /// Gives back all that a ring holds before a place of it; all that was read, if there is none
@@ -110,6 +141,7 @@ impl Rings {
     /// Shows all records that are there, ring by ring, and gives them back.
     pub fn drain(&mut self, mut show: impl FnMut(RecordHeader, &[u8])) {
         for ring in &mut self.rings {
+            ring.look();
             while let Next::Record(place) = ring.advance() {
                 if let Some((header, frame)) = ring.record(place) {
                     show(header, frame);
@@ -123,6 +155,13 @@ impl Rings {
     #[must_use]
     pub fn held(&self) -> u64 {
         self.rings.iter().map(Ring::held).sum()
+    }
+
+    /// Whether so much waits unread in one of them that the kernel side would wake us for it. It does so
+    /// when the mark is crossed, which may have been before what was read was given back.
+    #[must_use]
+    pub fn are_past_the_mark(&self) -> bool {
+        self.rings.iter().any(|ring| ring.unread() >= self.mark)
     }
 
     /// Whether half of all their room is taken.

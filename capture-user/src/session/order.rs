@@ -1,16 +1,17 @@
 //! Records into time order, while they lie in the rings.
 //!
-//! The kernel side stamps a record after it reserved it. So once a ring was found empty at some
-//! moment, whatever appears in it later is stamped later. Only while it never runs empty a window
-//! must do: behind the latest record that was seen in it, one can be late by no more than the time
-//! that a CPU took from reserving to stamping.
+//! The kernel side stamps a record after it reserved it. So what isn't there when a ring is looked
+//! at, is stamped later. Once all is read that was there, nothing can come that is stamped before
+//! that look. Only while there is more than is read at a time, or a record is still being written,
+//! a window must do: behind the latest record that was seen in it, one can be late by no more than
+//! the time that a CPU took from reserving to stamping.
 //!
 //! So of each ring it is known up to when all of it was seen. What is older than that in every
 //! ring can go on, in order, and nothing can come that belongs before it.
 
 use crate::kernel::ring::Place;
 
-/// Nanoseconds that a record may be late by while its ring doesn't run empty. Reserving and
+/// Nanoseconds that a record may be late by while its ring isn't read to the end. Reserving and
 /// stamping are some 20 ns apart, unless the hypervisor takes the CPU away in between.
 pub const WINDOW: u64 = 5_000_000;
 
@@ -28,6 +29,8 @@ pub struct Waiting {
 struct Known {
     /// The latest stamp seen in it.
     latest: u64,
+    /// When it was looked at what there is, or before.
+    looked: u64,
     /// All that was stamped by then was seen.
     until: u64,
 }
@@ -43,9 +46,10 @@ pub struct Order {
 /// What is known about records that haven't appeared yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Horizon {
-    /// All rings were found empty, at a time no earlier than this: they are stamped later.
+    /// All was read that was in the rings when they were looked at, none of them before this: they
+    /// are stamped later.
     EmptyAt(u64),
-    /// One wasn't: [`WINDOW`] must do.
+    /// There is more in one of them: [`WINDOW`] must do.
     Unknown,
 }
 
@@ -67,11 +71,19 @@ impl Order {
         self.waiting.push(record);
     }
 
-    /// A ring was found empty, at a time no earlier than `time`.
-    pub fn found_empty(&mut self, ring: usize, time: u64) {
+    /// What there is in a ring is looked at, at a time no earlier than `time`.
+    pub fn look(&mut self, ring: usize, time: u64) {
         if let Some(known) = self.rings.get_mut(ring) {
-            known.until = known.until.max(time);
+            known.looked = known.looked.max(time);
         }
+    }
+
+    /// All was taken that was in a ring when it was looked at. Returns when that was.
+    pub fn found_all(&mut self, ring: usize) -> u64 {
+        self.rings.get_mut(ring).map_or(0, |known| {
+            known.until = known.until.max(known.looked);
+            known.looked
+        })
     }
 
     /// There is more in a ring than could be taken now.
@@ -112,16 +124,21 @@ impl Order {
 
     /// Lowers each ring's place in `lowest` to that of the first record that waits in it.
     pub fn lowest_places(&self, lowest: &mut [Option<Place>]) {
-        for record in &self.waiting {
-            if let Some(place) = lowest.get_mut(record.place.ring()) {
-                *place = Some(place.map_or(record.place, |place| place.min(record.place)));
-            }
-        }
+        lower(lowest, &self.waiting);
     }
 
     /// Forgets them.
     pub fn clear(&mut self) {
         self.waiting.clear();
+    }
+}
+
+/// Lowers each ring's place in `lowest` to that of the first of these records that lies in it.
+pub fn lower(lowest: &mut [Option<Place>], records: &[Waiting]) {
+    for record in records {
+        if let Some(place) = lowest.get_mut(record.place.ring()) {
+            *place = Some(place.map_or(record.place, |place| place.min(record.place)));
+        }
     }
 }
 
@@ -140,6 +157,11 @@ mod tests {
         Waiting { stamp, place }
     }
 
+    fn found_empty(order: &mut Order, ring: usize, time: u64) {
+        order.look(ring, time);
+        order.found_all(ring);
+    }
+
     #[test]
     fn what_was_found_before_the_ring_was_empty_comes_out_in_order() {
         let mut order = Order::new(1);
@@ -147,13 +169,13 @@ mod tests {
             order.push(record(stamp, position));
         }
         let mut ready = Vec::new();
-        order.found_empty(0, 40);
+        found_empty(&mut order, 0, 40);
         order.take(&mut ready);
         assert_eq!(ready, [record(10, 8), record(20, 16), record(30, 0)]);
         let mut lowest = [None];
         order.lowest_places(&mut lowest);
         assert_eq!(lowest, [Some(Place::new(0, 24))]);
-        order.found_empty(0, u64::MAX);
+        found_empty(&mut order, 0, u64::MAX);
         order.take(&mut ready);
         assert_eq!(ready[3], record(99, 24));
         assert!(order.is_empty());
@@ -165,7 +187,7 @@ mod tests {
         order.push(record(7, 16));
         order.push(record(7, 8));
         let mut ready = Vec::new();
-        order.found_empty(0, u64::MAX);
+        found_empty(&mut order, 0, u64::MAX);
         order.take(&mut ready);
         assert_eq!(ready, [record(7, 8), record(7, 16)]);
     }
@@ -179,23 +201,38 @@ mod tests {
         order.push(in_ring(1, 2 * WINDOW, 8));
         let mut ready = Vec::new();
         // Nothing is known of the third one yet.
-        order.found_empty(0, late + 1);
+        found_empty(&mut order, 0, late + 1);
         order.found_more(1);
         order.take(&mut ready);
         assert_eq!(ready, []);
         // The second one may still hold what belongs before its own last.
-        order.found_empty(2, late + 1);
+        found_empty(&mut order, 2, late + 1);
         order.take(&mut ready);
         assert_eq!(ready, [in_ring(1, 40, 0)]);
-        order.found_empty(1, late + 1);
+        found_empty(&mut order, 1, late + 1);
         order.take(&mut ready);
         assert_eq!(ready[1..], [in_ring(1, 2 * WINDOW, 8), in_ring(0, late, 0)]);
     }
 
     #[test]
+    fn what_was_there_at_a_look_goes_on_though_more_has_come_since() {
+        let mut order = Order::new(1);
+        order.look(0, 50);
+        order.push(record(20, 0));
+        order.push(record(60, 8));
+        order.found_more(0);
+        let mut ready = Vec::new();
+        order.take(&mut ready);
+        assert_eq!(ready, []);
+        assert_eq!(order.found_all(0), 50);
+        order.take(&mut ready);
+        assert_eq!(ready, [record(20, 0)]);
+    }
+
+    #[test]
     fn a_record_that_is_still_written_takes_back_nothing_of_what_was_known() {
         let mut order = Order::new(1);
-        order.found_empty(0, 10 * WINDOW);
+        found_empty(&mut order, 0, 10 * WINDOW);
         order.push(record(10 * WINDOW, 0));
         order.found_more(0);
         let mut ready = Vec::new();
@@ -228,7 +265,7 @@ mod tests {
             }
             for (ring, left) in left.into_iter().enumerate() {
                 left.for_each(|record| order.push(record));
-                order.found_empty(ring, u64::MAX);
+                found_empty(&mut order, ring, u64::MAX);
                 order.take(&mut ready);
             }
             prop_assert_eq!(ready.len(), count);

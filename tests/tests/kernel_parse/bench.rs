@@ -284,6 +284,7 @@ impl Bench {
         let mut records = Vec::new();
         for ring in 0..self.rings.count() {
             // One that is being written will be there the next time.
+            self.rings.look(ring);
             while let Next::Record(place) = self.rings.advance(ring) {
                 let (header, frame) = self.rings.record(place).ok_or("no record")?;
                 let frame = frame.to_vec();

@@ -55,6 +55,7 @@ impl Ids {
     }
 
     /// Whose a record is that was stamped then.
+    #[inline]
     pub(super) fn get(&mut self, index: u32, stamp: u64) -> Option<InterfaceId> {
         self.exact(index, stamp).or_else(|| {
             // Better the last one that had the index than none.
@@ -62,6 +63,7 @@ impl Ids {
         })
     }
 
+    #[inline]
     fn exact(&mut self, index: u32, stamp: u64) -> Option<InterfaceId> {
         if stamp <= self.latest_gone
             && let Some(gone) = self.gone.get(&index)

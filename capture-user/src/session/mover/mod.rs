@@ -97,6 +97,8 @@ pub(in crate::session) struct Mover {
     last_stamp: u64,
     late: u64,
     hurried: u64,
+    /// A ring was read up to a record that is still being written.
+    busy: bool,
     /// Why the session wants it to stop, and the stamp up to which packets are still written.
     stopping: Option<(StopReason, u64)>,
     /// Set once the capture has ended.
@@ -153,6 +155,7 @@ impl Mover {
             last_stamp: 0,
             late: 0,
             hurried: 0,
+            busy: false,
             stopping: None,
             ended: None,
             last: None,
@@ -183,6 +186,10 @@ impl Mover {
             self.stop_when_due(horizon);
             self.tell_in_time();
             if self.order.len() >= BATCH {
+                continue;
+            }
+            // A record that is still being written may have all of it behind it.
+            if !self.busy && self.has_room() && self.rings.are_past_the_mark() {
                 continue;
             }
             let pause = match horizon {
@@ -310,26 +317,31 @@ impl Mover {
             return Horizon::EmptyAt(now);
         }
         let part = (BATCH / self.rings.count().max(1)).max(PART);
-        let mut horizon = Horizon::EmptyAt(now);
+        let mut until = Some(now);
+        self.busy = false;
         for ring in 0..self.rings.count() {
+            if self.rings.look(ring) {
+                self.order.look(ring, now);
+            }
             if self.collect_from(ring, part) {
-                self.order.found_empty(ring, now);
+                let looked = self.order.found_all(ring);
+                until = until.map(|until| until.min(looked));
             } else {
                 self.order.found_more(ring);
-                horizon = Horizon::Unknown;
+                until = None;
             }
         }
-        horizon
+        until.map_or(Horizon::Unknown, Horizon::EmptyAt)
     }
 
-    /// Takes up to so many records from a ring; whether it is empty now.
+    /// Takes up to so many records from a ring; whether that is all that was there at the last look.
     fn collect_from(&mut self, ring: usize, at_most: usize) -> bool {
         let mut collected = 0;
         while collected < at_most {
             match self.rings.advance(ring) {
                 Next::Record(place) => {
                     collected += 1;
-                    let Some((header, _)) = self.rings.record(place) else {
+                    let Some((header, _)) = self.rings.unidentified(place) else {
                         continue;
                     };
                     let (stamp, interface) = (header.ktime, header.interface);
@@ -340,7 +352,10 @@ impl Mover {
                     self.order.push(Waiting { stamp, place });
                 }
                 Next::Empty => return true,
-                Next::Busy => return false,
+                Next::Busy => {
+                    self.busy = true;
+                    return false;
+                }
             }
         }
         false
