@@ -143,6 +143,12 @@ impl Live {
             .saturating_add(self.after.get(stop).copied().unwrap_or(0).into())
     }
 
+    /// Whether nothing is told with the packet at a stop that was just made: what is to be told of
+    /// a packet is known by then, or is told with a later stop of it.
+    pub(super) const fn is_settled_at(&self, stop: usize) -> bool {
+        !self.reset && (self.nat == NO_NAT || self.nat_stop as usize != stop)
+    }
+
     /// Takes one more stop; the caller has seen that there is room.
     pub(super) fn stop(&mut self, hook: Hook, time: u64, leg: u8) -> usize {
         let at = usize::from(self.stops).min(MAX_STOPS - 1);

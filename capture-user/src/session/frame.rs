@@ -29,6 +29,7 @@ const TAG_LEN: usize = 4;
 
 impl Assembler {
     /// The frame, at most `snaplen` bytes of it, and its length before truncation.
+    #[inline]
     pub fn assemble<'a>(
         &'a mut self,
         link: Link,
@@ -36,7 +37,20 @@ impl Assembler {
         header: &RecordHeader,
         frame: &'a [u8],
     ) -> (&'a [u8], u32) {
-        let snaplen = snaplen as usize;
+        if header.flags & (RecordFlags::VLAN | RecordFlags::NO_LINK_HEADER) == 0 {
+            // As nearly all are.
+            return (frame, header.wire_len);
+        }
+        self.change(link, snaplen as usize, header, frame)
+    }
+
+    fn change<'a>(
+        &'a mut self,
+        link: Link,
+        snaplen: usize,
+        header: &RecordHeader,
+        frame: &'a [u8],
+    ) -> (&'a [u8], u32) {
         if header.flags & RecordFlags::VLAN != 0 && header.flags & RecordFlags::NO_LINK_HEADER == 0
         {
             // The tag's place is behind the addresses; a frame cut before there ends before it.

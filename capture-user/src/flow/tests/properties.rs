@@ -183,8 +183,11 @@ proptest! {
                 }
                 Step::Conclude(count) => {
                     for ticket in waiting.drain(..count.min(waiting.len())) {
-                        let Annotations { packet_id, .. } = node.tracker.conclude(ticket);
+                        let Annotations { packet_id, comments, .. } =
+                            node.tracker.conclude(ticket);
                         prop_assert_eq!(packet_id, ticket.packet_id());
+                        // Whatever was learned in between.
+                        prop_assert!(comments.is_empty() || !ticket.is_settled());
                     }
                 }
                 Step::Expire(later) => {

@@ -29,8 +29,13 @@ impl Tracker {
             (_, Some(tuple)) => self.count(sighting, read, tuple, &mut live),
             (_, None) => self.summary.untracked += 1,
         }
+        let settled = live.is_settled_at(0);
         let packet = self.packets.push(live);
-        Ticket { packet, stop: 0 }
+        Ticket {
+            packet,
+            stop: 0,
+            settled,
+        }
     }
 
     /// An ICMP error belongs to the flow whose packet it quotes.

@@ -124,6 +124,7 @@ impl Default for Timeouts {
 pub struct Ticket {
     packet: u64,
     stop: u8,
+    settled: bool,
 }
 
 impl Ticket {
@@ -131,6 +132,15 @@ impl Ticket {
     #[must_use]
     pub const fn packet_id(self) -> u64 {
         self.packet
+    }
+
+    /// Whether there is nothing to write with the sighting but its packet's number, whatever is
+    /// still learned: so with all but resets and those that show a translation. Such a sighting
+    /// needn't wait for evidence, nor [`Tracker::conclude`] be called for it, unless its flow's
+    /// number matters, which may yet change.
+    #[must_use]
+    pub const fn is_settled(self) -> bool {
+        self.settled
     }
 }
 

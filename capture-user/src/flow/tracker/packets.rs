@@ -144,12 +144,13 @@ impl Tracker {
     ) -> Ticket {
         let hook = Hook::new(sighting.interface, sighting.direction);
         let packet = same.packet;
-        let ticket = |stop: usize| Ticket {
+        let ticket = |stop: usize, settled| Ticket {
             packet,
             stop: u8::try_from(stop).unwrap_or(u8::MAX),
+            settled,
         };
         let Some(live) = self.packets.get(packet).copied() else {
-            return ticket(0);
+            return ticket(0, false);
         };
         let before = live.last_stop();
         let from = usize::from(live.from);
@@ -180,7 +181,7 @@ impl Tracker {
             }
         }
         let Some(live) = self.packets.get_mut(packet) else {
-            return ticket(before + 1);
+            return ticket(before + 1, false);
         };
         let from = usize::from(live.from);
         let delay = sighting.time.saturating_sub(live.last());
@@ -191,6 +192,7 @@ impl Tracker {
             live.nat = nat;
             live.nat_stop = u8::try_from(stop).unwrap_or(0);
         }
+        let settled = live.is_settled_at(stop);
         if let Some(flow) = flow_now
             && let Some(flow) = self.table.get_mut(flow)
         {
@@ -203,6 +205,6 @@ impl Tracker {
                 delay: Some(u32::try_from(delay).unwrap_or(u32::MAX)),
             });
         }
-        ticket(stop)
+        ticket(stop, settled)
     }
 }

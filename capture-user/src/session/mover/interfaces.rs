@@ -133,7 +133,7 @@ impl Mover {
         if self.undescribed.is_empty() || self.stopping.is_some() {
             return false;
         }
-        let record = self.rings.record(held.waiting.place);
+        let record = self.rings.unidentified(held.waiting.place);
         let id = record.and_then(|(header, _)| self.ids.get(header.interface, header.ktime));
         let until = id.and_then(|id| self.undescribed.get(&id));
         until.is_some_and(|until| now < *until)

@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::error::Error;
+use crate::flow::tracker::Ticket;
 use crate::kernel::Rings;
 use crate::kernel::ring::{Next, Place};
 use crate::packet::InterfaceId;
@@ -57,7 +58,7 @@ const PART: usize = 512;
 const RELEASE_EVERY: usize = 1_024;
 /// How many packets are written early before it is looked whether the rings still fill up.
 const EARLY: usize = 64;
-/// How many packets the tracker is given at once.
+/// How many packets the tracker is given at once, before those that needn't wait are written.
 const TOGETHER: usize = 128;
 /// How often it is looked whether something has waited in a file's buffer for too long.
 const FLUSH_AFTER: Duration = Duration::from_millis(250);
@@ -67,8 +68,10 @@ pub(in crate::session) struct Mover {
     rings: Rings,
     order: Order,
     held: held::Queue,
-    /// Working space for giving the rings back.
+    /// Working space for giving the rings back …
     lowest: Vec<Option<Place>>,
+    /// … and for what the tracker says.
+    tickets: Vec<Option<Ticket>>,
     tracking: Option<Tracking>,
     recording: Option<Recording>,
     clock: Clock,
@@ -97,6 +100,8 @@ pub(in crate::session) struct Mover {
     last_stamp: u64,
     late: u64,
     hurried: u64,
+    /// Packets written since the rings were given back.
+    unreleased: usize,
     /// A ring was read up to a record that is still being written.
     busy: bool,
     /// Why the session wants it to stop, and the stamp up to which packets are still written.
@@ -132,6 +137,7 @@ impl Mover {
             order: Order::new(parts.rings.count()),
             held: held::Queue::new(parts.rings.count()),
             lowest: Vec::new(),
+            tickets: Vec::new(),
             rings: parts.rings,
             tracking: parts.tracking,
             recording: parts.recording,
@@ -155,6 +161,7 @@ impl Mover {
             last_stamp: 0,
             late: 0,
             hurried: 0,
+            unreleased: 0,
             busy: false,
             stopping: None,
             ended: None,
@@ -177,10 +184,10 @@ impl Mover {
             }
             let horizon = self.collect();
             self.order.take(&mut ready);
-            self.look_at(&mut ready);
+            self.take(&mut ready);
             self.write();
             self.rotate_in_time(horizon);
-            self.release();
+            self.release(&[]);
             self.let_go(horizon);
             self.flush_in_time();
             self.stop_when_due(horizon);

@@ -2,66 +2,110 @@
 
 use super::held::Held;
 use super::{EARLY, FLUSH_AFTER, Mover, RELEASE_EVERY, TOGETHER};
+use crate::flow::tracker::{Annotations, Ticket};
 use crate::packet::Packet;
 use crate::session::clock;
 use crate::session::frame;
 use crate::session::mover::messages::Event;
-use crate::session::order::{Horizon, Waiting};
+use crate::session::order::{self, Horizon, Waiting};
 use crate::session::outputs::Refusal;
 use crate::session::stop::StopReason;
 use crate::session::tracking::{HOLD, Tracking};
 use std::time::Instant;
 
 impl Mover {
-    /// Looks at packets in the order of time.
-    pub(super) fn look_at(&mut self, ready: &mut Vec<Waiting>) {
-        let Some(tracking) = &mut self.tracking else {
-            for waiting in ready.drain(..) {
-                self.held.push(Held {
-                    waiting,
-                    ticket: None,
-                });
-            }
-            return;
-        };
-        let room = TOGETHER.min(ready.len());
-        let mut sightings = Vec::with_capacity(room);
-        let mut tickets = Vec::with_capacity(room);
-        let mut sighted = Vec::with_capacity(room);
-        for together in ready.chunks(TOGETHER) {
-            sightings.clear();
-            sighted.clear();
-            for waiting in together {
-                let sighting = self
-                    .rings
-                    .record(waiting.place)
-                    .and_then(|(header, frame)| {
-                        let id = self.ids.get(header.interface, header.ktime)?;
-                        Some(tracking.sighting(id, &header, frame))
-                    });
-                sighted.push(sighting.is_some());
-                sightings.extend(sighting);
-            }
+    /// Looks at packets in the order of time, and writes those that needn't wait: what a packet
+    /// takes is still in the processor's caches then.
+    pub(super) fn take(&mut self, ready: &mut Vec<Waiting>) {
+        let mut tickets = std::mem::take(&mut self.tickets);
+        let mut rest = ready.as_slice();
+        // Past the end nothing is looked at, and nothing may wait.
+        while !rest.is_empty() && self.ended.is_none() {
+            let (together, behind) = rest.split_at(rest.len().min(TOGETHER));
+            rest = behind;
             tickets.clear();
-            tracking.see_all(&sightings, &mut tickets);
-            let mut tickets = tickets.drain(..);
-            for (waiting, sighted) in together.iter().zip(&sighted) {
-                let ticket = sighted.then(|| tickets.next()).flatten().flatten();
-                self.held.push(Held {
+            self.look_at(together, &mut tickets);
+            for (waiting, ticket) in together.iter().zip(&tickets) {
+                let held = Held {
                     waiting: *waiting,
-                    ticket,
-                });
+                    ticket: *ticket,
+                };
+                if self.held.is_empty()
+                    && self.undescribed.is_empty()
+                    && self.is_settled(held)
+                    && self.has_room()
+                {
+                    self.unreleased += 1;
+                    self.write_one(held);
+                } else {
+                    self.held.push(held);
+                }
+                if self.ended.is_some() {
+                    break;
+                }
+            }
+            self.write_due(None, rest);
+            if self.unreleased >= RELEASE_EVERY {
+                self.release(rest);
             }
         }
+        self.tickets = tickets;
         ready.clear();
         // After the packets, so that what the kernel says of one finds it.
-        tracking.learn_from_kernel();
-        self.record_happenings();
+        if let Some(tracking) = &mut self.tracking {
+            tracking.learn_from_kernel();
+            self.record_happenings();
+        }
     }
 
-    /// Hands those packets to the outputs that were held long enough.
+    /// Has the tracker look at packets: a ticket for each, if it gives one.
+    fn look_at(&mut self, together: &[Waiting], tickets: &mut Vec<Option<Ticket>>) {
+        let Some(tracking) = &mut self.tracking else {
+            tickets.resize(together.len(), None);
+            return;
+        };
+        let mut sightings = Vec::with_capacity(together.len());
+        for waiting in together {
+            let sighting = self
+                .rings
+                .record(waiting.place)
+                .and_then(|(header, frame)| {
+                    let id = self.ids.get(header.interface, header.ktime)?;
+                    Some(tracking.sighting(id, &header, frame))
+                });
+            match sighting {
+                Some(sighting) => sightings.push(sighting),
+                None => {
+                    // Nobody's: the tickets so far are of those before it.
+                    tracking.see_all(&sightings, tickets);
+                    sightings.clear();
+                    tickets.push(None);
+                }
+            }
+        }
+        tracking.see_all(&sightings, tickets);
+    }
+
+    /// Hands those packets to the outputs that were held long enough, and does what time brings.
     pub(super) fn write(&mut self) {
         let now = clock::monotonic();
+        self.write_due(Some(now), &[]);
+        self.go_on_recording(now);
+        if let Some(tracking) = &mut self.tracking
+            && let Err(error) = tracking.go_on(now, &self.clock)
+        {
+            self.refuse(error.into());
+        }
+        self.progress.set_bytes(self.outputs.bytes());
+        if let Err(refusal) = self.outputs.end_batch() {
+            self.refuse(refusal);
+        }
+    }
+
+    /// Writes the first packets that wait, up to the one that must wait for longer: without a time, up
+    /// to the first that must wait at all, since what the kernel says of it may not have been read yet,
+    /// however old it is. `rest` are those that weren't looked at yet.
+    fn write_due(&mut self, now: Option<u64>, rest: &[Waiting]) {
         let hold = match (&self.tracking, &self.stopping) {
             (None, _) => 0,
             (Some(_), None) => HOLD,
@@ -75,8 +119,12 @@ impl Mover {
             && self.has_room()
         {
             let held = *held;
-            let is_early = now.saturating_sub(held.waiting.stamp) < hold
-                || self.waits_for_description(&held, now);
+            let age = now.map_or(0, |now| now.saturating_sub(held.waiting.stamp));
+            let is_early = (age < hold && !self.is_settled(held))
+                || self.waits_for_description(&held, now.unwrap_or(0));
+            if is_early && now.is_none() {
+                break;
+            }
             if is_early {
                 // Better an early verdict than a lost packet.
                 if early == 0 {
@@ -96,25 +144,23 @@ impl Mover {
             if self.ended.is_some() {
                 break;
             }
-            if self.held.len().is_multiple_of(RELEASE_EVERY) {
-                self.release();
+            self.unreleased += 1;
+            if self.unreleased >= RELEASE_EVERY {
+                self.release(rest);
             }
         }
-        self.go_on_recording(now);
-        if let Some(tracking) = &mut self.tracking
-            && let Err(error) = tracking.go_on(now, &self.clock)
-        {
-            self.refuse(error.into());
-        }
-        self.progress.set_bytes(self.outputs.bytes());
-        if let Err(refusal) = self.outputs.end_batch() {
-            self.refuse(refusal);
-        }
+    }
+
+    /// Whether nothing that may still be learned of a packet would change what is written of it.
+    /// Not so with the flight recorder: it is to be told of what happens before it takes the packets
+    /// around it.
+    fn is_settled(&self, held: Held) -> bool {
+        self.recording.is_none() && held.ticket.is_none_or(Ticket::is_settled)
     }
 
     pub(super) fn write_one(&mut self, held: Held) {
         let waiting = held.waiting;
-        let Some((header, bytes)) = self.rings.record(waiting.place) else {
+        let Some((header, bytes)) = self.rings.unidentified(waiting.place) else {
             return;
         };
         // The session tells of an interface before its first packet can come.
@@ -128,6 +174,7 @@ impl Mover {
         if matches!(&self.stopping, Some((_, stamp)) if header.ktime > *stamp) {
             return;
         }
+        let settled = self.is_settled(held);
         let Some(seen) = self.interfaces.get_mut(id) else {
             return;
         };
@@ -146,6 +193,10 @@ impl Mover {
             gso: frame::gso(&header),
         };
         let annotations = match (held.ticket, &mut self.tracking) {
+            (Some(ticket), Some(_)) if settled => Some(Annotations {
+                packet_id: ticket.packet_id(),
+                ..Annotations::default()
+            }),
             (Some(ticket), Some(tracking)) => Some(tracking.conclude(ticket)),
             _ => None,
         };
@@ -216,8 +267,10 @@ impl Mover {
         }
     }
 
-    /// Gives the rings back, each up to the first record that still waits in it.
-    pub(super) fn release(&mut self) {
+    /// Gives the rings back, each up to the first record that still waits in it; `rest` wait besides
+    /// those that are in order or held.
+    pub(super) fn release(&mut self, rest: &[Waiting]) {
+        self.unreleased = 0;
         if let Some(tracking) = &mut self.tracking
             && self.rings.may_have_been_full()
         {
@@ -226,6 +279,7 @@ impl Mover {
         self.lowest.clear();
         self.lowest.extend(self.held.lowest_places());
         self.order.lowest_places(&mut self.lowest);
+        order::lower(&mut self.lowest, rest);
         for (ring, kept) in self.lowest.iter().enumerate() {
             self.rings.release(ring, *kept);
         }
@@ -254,6 +308,7 @@ impl Mover {
 
 /// What a CPU lost since its last record. `lost` only grows; a record that overtook another of
 /// its CPU tells nothing new.
+#[inline]
 fn newly_lost(by_cpu: &mut Vec<u64>, cpu: u32, lost: u64) -> u64 {
     let cpu = cpu as usize;
     if by_cpu.len() <= cpu {

@@ -256,6 +256,9 @@ impl Account {
             if packet_id != ticket.packet_id() {
                 return Err(format!("{ticket:?} became {packet_id}"));
             }
+            if ticket.is_settled() && !comments.is_empty() {
+                return Err(format!("{ticket:?} was settled: {comments:?}"));
+            }
             for comment in comments {
                 self.comments += 1;
                 if !is_well_formed(&comment) {
