@@ -50,6 +50,7 @@ pub(super) struct Ingredients {
 
 impl Ingredients {
     /// Puts them together with `payload`, of which `len` bytes were on the wire.
+    #[inline(always)]
     pub(super) fn fingerprint(
         self,
         payload: &[u8],

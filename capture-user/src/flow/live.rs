@@ -6,6 +6,9 @@
 //! where it leaves the ring. The links lie apart from the packets: a search that finds nothing,
 //! as most do, reads only them. The ring grows, up to a bound, while its oldest packet is still
 //! needed.
+//!
+//! Packets that come one after the other on one hook, as all do in a capture of one direction, aren't
+//! linked before one comes on another: none of them is on a hook twice, so nobody looks for them.
 
 use std::num::NonZeroU64;
 
@@ -198,6 +201,13 @@ pub(super) struct Ring {
     next: u64,
     /// The first number that the ring still held when it last grew.
     floor: u64,
+    /// From this number on packets aren't linked: all of them were first seen on this hook …
+    unlinked: u64,
+    hook: Hook,
+    /// … and nothing was seen elsewhere after this time.
+    elsewhere: u64,
+    /// The latest time that anything was seen.
+    latest: u64,
     /// A power of two.
     max: usize,
     /// How long a packet is needed after it was first seen: nanoseconds.
@@ -215,12 +225,50 @@ impl Ring {
             heads: vec![0; size],
             next: 1,
             floor: 1,
+            unlinked: 1,
+            hook: Hook::NONE,
+            elsewhere: 0,
+            latest: 0,
             max,
             keep,
         }
     }
 
-    /// Takes a packet and returns its number.
+    /// A packet is seen on a hook, to be looked for among the others or to be pushed.
+    #[inline]
+    pub(super) fn turn_to(&mut self, hook: Hook, time: u64) {
+        if hook != self.hook {
+            self.link_all(time);
+            self.hook = hook;
+            self.elsewhere = self.latest;
+        }
+        self.latest = self.latest.max(time);
+    }
+
+    /// Whether what is seen on a hook at that time can have been seen on another one no more than
+    /// `window` before.
+    #[inline]
+    pub(super) const fn can_know(&self, hook: Hook, time: u64, window: u64) -> bool {
+        hook.0 != self.hook.0 || time.saturating_sub(self.elsewhere) <= window
+    }
+
+    /// Links those that aren't and may still be needed.
+    fn link_all(&mut self, now: u64) {
+        let oldest = self.oldest().max(self.unlinked);
+        let since = now.saturating_sub(self.keep);
+        let mut from = self.next;
+        while from > oldest && self.packets[self.place(from - 1)].first >= since {
+            from -= 1;
+        }
+        for number in from..self.next {
+            let live = &self.packets[self.place(number)];
+            let (core, [hook, ..]) = (live.fingerprint.core, live.hooks);
+            self.link(number, core, hook);
+        }
+        self.unlinked = self.next;
+    }
+
+    /// Takes a packet, first seen on the hook that was turned to, and returns its number.
     pub(super) fn push(&mut self, live: Live) -> u64 {
         let replaced = self.next.checked_sub(self.heads.len() as u64);
         if self.heads.len() < self.max
@@ -231,7 +279,6 @@ impl Ring {
         }
         let number = self.next;
         let place = self.place(number);
-        self.link(number, &live);
         if let Some(old) = self.packets.get_mut(place) {
             *old = live;
         } else {
@@ -259,17 +306,18 @@ impl Ring {
         self.links.resize(size, UNLINKED);
         for number in oldest..self.next {
             let live = old[(number - 1) as usize & mask];
-            self.link(number, &live);
+            if number < self.unlinked {
+                self.link(number, live.fingerprint.core, live.hooks[0]);
+            }
             let place = self.place(number);
             self.packets[place] = live;
         }
     }
 
     /// Puts a packet at the head of its chain.
-    fn link(&mut self, number: u64, live: &Live) {
-        let bucket = self.bucket(live.fingerprint.core);
-        let tag = tag(live.fingerprint.core);
-        let [hook, ..] = live.hooks;
+    fn link(&mut self, number: u64, core: u64, hook: Hook) {
+        let bucket = self.bucket(core);
+        let tag = tag(core);
         let older = self.heads[bucket];
         // Where the older one has left the ring, so have those behind it, whatever is read here.
         let next = self.links[self.place(self.number(older).max(1))];

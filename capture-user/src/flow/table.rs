@@ -152,15 +152,12 @@ impl Table {
 
     /// Whose tuple it is: the flow, which of its legs, and which side sends it.
     pub(super) fn find(&self, tuple: &Tuple) -> Option<(FlowRef, u8, usize)> {
-        self.find_sought(tuple, &self.bindings.sought(tuple)?)
+        self.find_sought(&self.bindings.sought(tuple)?)
     }
 
     /// The same, where what the tuple is searched by was made before.
-    pub(super) fn find_sought(
-        &self,
-        tuple: &Tuple,
-        sought: &Sought,
-    ) -> Option<(FlowRef, u8, usize)> {
+    #[inline]
+    pub(super) fn find_sought(&self, sought: &Sought) -> Option<(FlowRef, u8, usize)> {
         let found = self.bindings.find(sought)?;
         let flow = self.at(found.slot as usize)?;
         let here = FlowRef {
@@ -172,7 +169,7 @@ impl Table {
         }
         let legs = &flow.more.as_ref()?.legs;
         let index = legs.iter().position(|leg| leg.binding == found.binding)?;
-        let from = usize::from(legs[index].tuple != *tuple);
+        let from = usize::from(legs[index].tuple != sought.tuple());
         Some((here, u8::try_from(index).ok()?, from))
     }
 

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use foldhash::fast::RandomState;
 
+use crate::flow::parse::Ends;
 use crate::flow::tuple::{Endpoint, Tuple};
 
 /// A tuple as it is searched for, made once for all that is asked about it.
@@ -14,6 +15,17 @@ pub(in crate::flow) struct Sought {
     /// Whether the tuple's source is the key's second end.
     pub(super) turned: bool,
     pub(super) hash: u64,
+}
+
+impl Sought {
+    /// The tuple itself.
+    pub(in crate::flow) fn tuple(&self) -> Tuple {
+        let tuple = match &self.key {
+            Either::Four(key) => key.tuple(),
+            Either::Six(key) => key.tuple(),
+        };
+        if self.turned { tuple.reversed() } else { tuple }
+    }
 }
 
 /// A tuple without its direction: the lower end first.
@@ -90,6 +102,13 @@ pub(super) fn key(tuple: &Tuple) -> Option<(Either, bool)> {
     }
 }
 
+/// The same for ends in IPv4.
+#[inline]
+pub(super) fn key_of(ends: &Ends) -> (Key<u32>, bool) {
+    ordered(ends.addresses, ends.ports, ends.protocol)
+}
+
+#[inline]
 fn ordered<A: Ord + Copy>([from, to]: [A; 2], ports: [u16; 2], protocol: u8) -> (Key<A>, bool) {
     let [sport, dport] = ports;
     let turned = (from, sport) > (to, dport);
@@ -106,6 +125,7 @@ fn ordered<A: Ord + Copy>([from, to]: [A; 2], ports: [u16; 2], protocol: u8) -> 
     (key, turned)
 }
 
+#[inline]
 pub(super) fn hash_of<A: Address>(seed: &RandomState, key: &Key<A>) -> u64 {
     let mut hasher = seed.build_hasher();
     A::write(&key.addresses, &mut hasher);

@@ -15,7 +15,8 @@ mod key;
 use foldhash::fast::RandomState;
 
 pub(super) use self::key::Sought;
-use self::key::{Address, Either, Key, hash_of, key};
+use self::key::{Address, Either, Key, hash_of, key, key_of};
+use super::parse::Ends;
 use super::tuple::Tuple;
 
 const NONE: u32 = u32::MAX;
@@ -65,6 +66,18 @@ impl Bindings {
             Either::Six(key) => self.hash(key),
         };
         Some(Sought { key, turned, hash })
+    }
+
+    /// The same for ends in IPv4.
+    #[inline]
+    pub(super) fn sought_of(&self, ends: &Ends) -> Sought {
+        let (key, turned) = key_of(ends);
+        let hash = self.hash(&key);
+        Sought {
+            key: Either::Four(key),
+            turned,
+            hash,
+        }
     }
 
     /// The flow of a tuple, either direction.

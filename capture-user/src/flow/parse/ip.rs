@@ -62,6 +62,7 @@ pub(super) fn ipv4(packet: &[u8], wire_len: u32) -> Option<Ip<'_>> {
 }
 
 /// What is captured of the bytes from `start` up to `end`, counted from the packet's first.
+#[inline]
 pub(super) fn within(packet: &[u8], start: usize, end: u32) -> &[u8] {
     let end = usize::try_from(end).map_or(packet.len(), |end| end.min(packet.len()));
     packet.get(start..end).unwrap_or_default()

@@ -4,12 +4,14 @@
 //! Own code instead of a general decoder: it runs once a sighting, wants a handful of fields, and
 //! a truncated frame must still give all that is there.
 //!
+//! - `ordinary`: nearly all frames, at once
 //! - here: the frame, down to its network layer; `ip`: both versions' headers; `transport`: what
 //!   they carry; `tcp`: a segment with its options; `icmp`: echoes, and errors with what they quote
 //! - `tunnel`: the packet within a tunnel's, where flows are those of what is in tunnels
 
 mod icmp;
 mod ip;
+mod ordinary;
 mod tcp;
 mod transport;
 mod tunnel;
@@ -17,6 +19,9 @@ mod tunnel;
 use foldhash::fast::RandomState;
 
 use self::ip::{Ip, ipv4, ipv6};
+#[cfg(test)]
+pub(super) use self::ordinary::Ordinary;
+pub(super) use self::ordinary::{Ends, ordinary};
 use self::transport::transport;
 use super::fingerprint::{Fingerprint, Ingredients};
 use super::reset::Segment;
@@ -41,7 +46,7 @@ pub(super) struct Parsed {
 /// What a packet carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
-    /// A TCP segment whose fixed header is whole. Its time is left at zero.
+    /// A TCP segment whose fixed header is whole. Its time is left at zero, for the tracker to set.
     Tcp {
         /// The segment.
         segment: Segment,
@@ -163,10 +168,12 @@ fn network_layer(frame: &[u8]) -> Option<(u16, usize)> {
     Some((0, at.min(frame.len())))
 }
 
+#[inline]
 fn be16(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
+#[inline]
 fn be32(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
 }

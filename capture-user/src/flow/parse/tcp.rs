@@ -12,6 +12,7 @@ pub(super) struct Options {
     pub(super) scale: Option<u8>,
 }
 
+#[inline(always)]
 pub(super) fn tcp(ip: &Ip<'_>) -> Option<(Segment, Options)> {
     let header: &[u8; 20] = ip.rest.first_chunk()?;
     let header_len = (header[12] >> 4) * 4;
@@ -37,6 +38,7 @@ pub(super) fn tcp(ip: &Ip<'_>) -> Option<(Segment, Options)> {
     ))
 }
 
+#[inline]
 fn options(mut bytes: &[u8]) -> Options {
     let mut found = Options::default();
     // As nearly all segments have them (RFC 7323, appendix A), and nothing else.

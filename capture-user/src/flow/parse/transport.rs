@@ -7,6 +7,7 @@ use super::ip::Ip;
 use super::tcp::tcp;
 use super::{Content, Parsed, be16, be32};
 use crate::flow::fingerprint::Ingredients;
+use crate::flow::reset::Segment;
 use crate::flow::tuple::{Endpoint, Tuple};
 
 pub(super) const TCP: u8 = 6;
@@ -16,13 +17,7 @@ pub(super) const ICMP: u8 = 1;
 pub(super) const ICMP6: u8 = 58;
 
 pub(super) fn transport(ip: &Ip<'_>, hash: &RandomState) -> Parsed {
-    let mut ingredients = Ingredients {
-        kind: u64::from(ip.protocol)
-            | u64::from(ip.later_fragment) << 8
-            | u64::from(ip.rest_len) << 32,
-        label: ip.label,
-        ..Ingredients::default()
-    };
+    let mut ingredients = Ingredients::of(ip);
     // Alone, bytes and a length that many packets share prove nothing.
     let mut telling = ip.label != 0;
     let mut content = Content::Other;
@@ -41,12 +36,7 @@ pub(super) fn transport(ip: &Ip<'_>, hash: &RandomState) -> Parsed {
             tuple = ports(ip);
             if let Some((segment, options)) = tcp(ip) {
                 header_len = usize::from(segment.header_len);
-                ingredients.numbers =
-                    u64::from(segment.sequence) << 32 | u64::from(segment.acknowledgement);
-                ingredients.shape = u64::from(segment.flags)
-                    | u64::from(segment.window) << 8
-                    | u64::from(segment.header_len) << 24;
-                ingredients.stamps = options.stamps;
+                ingredients.add_segment(&segment, options.stamps);
                 telling = true;
                 content = Content::Tcp {
                     segment,
@@ -101,6 +91,28 @@ pub(super) fn transport(ip: &Ip<'_>, hash: &RandomState) -> Parsed {
     }
 }
 
+impl Ingredients {
+    #[inline]
+    pub(super) fn of(ip: &Ip<'_>) -> Self {
+        Self {
+            kind: u64::from(ip.protocol)
+                | u64::from(ip.later_fragment) << 8
+                | u64::from(ip.rest_len) << 32,
+            label: ip.label,
+            ..Self::default()
+        }
+    }
+
+    #[inline]
+    pub(super) fn add_segment(&mut self, segment: &Segment, stamps: u64) {
+        self.numbers = u64::from(segment.sequence) << 32 | u64::from(segment.acknowledgement);
+        self.shape = u64::from(segment.flags)
+            | u64::from(segment.window) << 8
+            | u64::from(segment.header_len) << 24;
+        self.stamps = stamps;
+    }
+}
+
 pub(super) const fn addresses(ip: &Ip<'_>, port: u16) -> Tuple {
     Tuple {
         source: Endpoint {
@@ -116,6 +128,7 @@ pub(super) const fn addresses(ip: &Ip<'_>, port: u16) -> Tuple {
 }
 
 /// The tuple of a protocol whose header starts with both ports.
+#[inline]
 pub(super) fn ports(ip: &Ip<'_>) -> Option<Tuple> {
     let mut tuple = addresses(ip, 0);
     tuple.source.port = be16(ip.rest, 0)?;

@@ -5,6 +5,7 @@
 mod bounds;
 mod happenings;
 mod json;
+mod look_alikes;
 mod ordinary;
 mod parsing;
 mod paths;

@@ -1,13 +1,16 @@
 //! Whatever comes in, in whatever order: no panic, bounded memory, every packet counted once.
 
+use foldhash::fast::RandomState;
 use proptest::prelude::*;
 
+use super::super::bindings::Bindings;
 use super::super::evidence::{Change, Drop, Evidence, Fact, KernelReset, Mapping};
 use super::super::names::Names;
+use super::super::parse::{Ordinary, Parsed, ordinary, parse};
 use super::super::sighting::Sighting;
 use super::super::tracker::{Annotations, Config};
 use super::super::tuple::Tuple;
-use super::{Node, Packet, Told, tuple};
+use super::{Carries, Node, Packet, Told, tuple};
 use crate::packet::Direction;
 use crate::session::frame::Link;
 
@@ -215,6 +218,43 @@ proptest! {
         prop_assert_eq!(told.flows.len() as u64, summary.flows);
         let resets: u64 = summary.resets.iter().map(|(_, _, count)| count).sum();
         prop_assert_eq!(told.resets.len() as u64, resets);
+    }
+
+    #[test]
+    fn an_ordinary_frame_says_at_once_what_it_says_when_all_is_asked(
+        packet in packet(),
+        stamps in prop::option::of(any::<(u32, u32)>()),
+        cut in prop::option::weighted(0.5, 0..100usize),
+        // Mostly where it decides what the frame is.
+        damage in prop::collection::vec((prop_oneof![12..48usize, 0..100usize], any::<u8>()), 0..3),
+        longer in prop_oneof![Just(0), 0..2_000u32, any::<u32>()],
+    ) {
+        let hash = RandomState::default();
+        let mut frame = Packet { stamps, ..packet }.frame();
+        for (at, value) in damage {
+            if let Some(byte) = frame.get_mut(at) {
+                *byte = value;
+            }
+        }
+        let len = (frame.len() as u32).wrapping_add(longer);
+        frame.truncate(cut.unwrap_or(usize::MAX));
+        if let Some(Ordinary { ends, content, fingerprint, ttl }) = ordinary(&frame, len, &hash) {
+            let bindings = Bindings::default();
+            let sought = bindings.sought_of(&ends);
+            let tuple = Some(sought.tuple());
+            let said = Parsed { tuple, content, fingerprint, ttl };
+            prop_assert_eq!(Some(said), parse(Link::Ethernet, &frame, len, &hash));
+            prop_assert_eq!(Some(sought), bindings.sought(&sought.tuple()));
+        }
+    }
+
+    #[test]
+    fn ordinary_frames_are_known_for_what_they_are(packet in packet()) {
+        let is_ordinary = packet.from.is_ipv4()
+            && matches!(packet.carries, Carries::Tcp { .. } | Carries::Udp);
+        let frame = packet.frame();
+        let read = ordinary(&frame, frame.len() as u32, &RandomState::default());
+        prop_assert_eq!(read.is_some(), is_ordinary);
     }
 
     #[test]

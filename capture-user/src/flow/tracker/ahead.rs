@@ -9,18 +9,32 @@
 use std::hint::black_box;
 
 use super::super::bindings::Sought;
-use super::super::parse::{Parsed, parse, parse_inner};
+use super::super::fingerprint::Fingerprint;
+use super::super::live::Hook;
+use super::super::parse::{Content, ordinary, parse, parse_inner};
 use super::super::sighting::Sighting;
+use super::super::tuple::Tuple;
 use super::{Ticket, Tracker};
+use crate::session::frame::Link;
 
 /// Sightings in one go. Processors wait for ten to twenty cache lines at a time.
 const AHEAD: usize = 32;
 
-/// What a frame says, and what its flow is searched by.
+/// What a frame says: as [`super::super::parse::Parsed`], but for the tuple.
 #[derive(Debug)]
 pub(super) struct Read {
-    pub(super) parsed: Parsed,
+    /// What its flow is searched by, if it has one.
     pub(super) sought: Option<Sought>,
+    pub(super) content: Content,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) ttl: u8,
+}
+
+impl Read {
+    /// Whom it belongs to.
+    pub(super) fn tuple(&self) -> Option<Tuple> {
+        self.sought.as_ref().map(Sought::tuple)
+    }
 }
 
 impl Tracker {
@@ -31,7 +45,7 @@ impl Tracker {
         for sightings in sightings.chunks(AHEAD) {
             ahead.clear();
             ahead.extend(sightings.iter().map(|sighting| self.read(sighting)));
-            self.fetch(&ahead);
+            self.fetch(sightings, &ahead);
             for (sighting, read) in sightings.iter().zip(&ahead) {
                 tickets.push(self.take(sighting, read.as_ref()));
             }
@@ -40,32 +54,61 @@ impl Tracker {
     }
 
     /// Reads a frame. `None` if it is too short to say anything of.
+    #[inline]
     pub(super) fn read(&self, sighting: &Sighting<'_>) -> Option<Read> {
+        if sighting.link == Link::Ethernet
+            && !self.config.inner
+            && let Some(mut read) = ordinary(sighting.frame, sighting.original_len, &self.hash)
+        {
+            if let Content::Tcp { segment, .. } = &mut read.content {
+                segment.time = sighting.time;
+            }
+            return Some(Read {
+                sought: Some(self.table.bindings.sought_of(&read.ends)),
+                content: read.content,
+                fingerprint: read.fingerprint,
+                ttl: read.ttl,
+            });
+        }
+        self.read_any(sighting)
+    }
+
+    #[inline(never)]
+    fn read_any(&self, sighting: &Sighting<'_>) -> Option<Read> {
         let parse = if self.config.inner {
             parse_inner
         } else {
             parse
         };
-        let parsed = parse(
+        let mut parsed = parse(
             sighting.link,
             sighting.frame,
             sighting.original_len,
             &self.hash,
         )?;
-        let sought = match &parsed.tuple {
-            Some(tuple) => self.table.bindings.sought(tuple),
-            None => None,
-        };
-        Some(Read { parsed, sought })
+        if let Content::Tcp { segment, .. } = &mut parsed.content {
+            segment.time = sighting.time;
+        }
+        let tuple = parsed.tuple.as_ref();
+        Some(Read {
+            sought: tuple.and_then(|tuple| self.table.bindings.sought(tuple)),
+            content: parsed.content,
+            fingerprint: parsed.fingerprint,
+            ttl: parsed.ttl,
+        })
     }
 
     /// Looks at what these packets are going to need.
-    fn fetch(&self, ahead: &[Option<Read>]) {
-        let mut newest = [0; AHEAD];
+    fn fetch(&self, sightings: &[Sighting<'_>], ahead: &[Option<Read>]) {
+        let mut newest = [None; AHEAD];
         let mut buckets = [None; AHEAD];
-        for (index, read) in ahead.iter().enumerate().take(AHEAD) {
+        for (index, (sighting, read)) in sightings.iter().zip(ahead).enumerate().take(AHEAD) {
             let Some(read) = read else { continue };
-            newest[index] = self.packets.peek(read.parsed.fingerprint);
+            let hook = Hook::new(sighting.interface, sighting.direction);
+            let can_know = self
+                .packets
+                .can_know(hook, sighting.time, self.config.window);
+            newest[index] = can_know.then(|| self.packets.peek(read.fingerprint));
             if let Some(sought) = &read.sought {
                 buckets[index] = self
                     .table
@@ -75,7 +118,7 @@ impl Tracker {
         }
         let mut slots = [None; AHEAD];
         for index in 0..ahead.len().min(AHEAD) {
-            black_box(self.packets.peek_link(newest[index]));
+            black_box(newest[index].map(|newest| self.packets.peek_link(newest)));
             slots[index] = buckets[index].and_then(|entry| self.table.bindings.slot_at(entry));
         }
         for slot in slots.into_iter().flatten() {

@@ -1,11 +1,11 @@
 //! Which flow a packet is of, and what its flow learns from it.
 
+use super::super::bindings::Sought;
 use super::super::connection::Flow;
 use super::super::happening::Kind;
 use super::super::live::{FlowRef, Hook, Live, NO_NAT};
-use super::super::parse::{Content, Parsed};
+use super::super::parse::Content;
 use super::super::path::Pass;
-use super::super::reset::Segment;
 use super::super::sighting::Sighting;
 use super::super::tcp::{self, flag};
 use super::super::tuple::Tuple;
@@ -17,16 +17,14 @@ const WELL_KNOWN: u16 = 1024;
 
 impl Tracker {
     /// Takes a packet that wasn't seen before.
-    pub(super) fn first(&mut self, sighting: &Sighting<'_>, read: &Read) -> Ticket {
-        let parsed = &read.parsed;
-        let hook = Hook::new(sighting.interface, sighting.direction);
-        let mut live = Live::new(sighting.time, sighting.identity, parsed.fingerprint, hook);
-        match (parsed.content, &parsed.tuple) {
+    pub(super) fn first(&mut self, sighting: &Sighting<'_>, read: &Read, hook: Hook) -> Ticket {
+        let mut live = Live::new(sighting.time, sighting.identity, read.fingerprint, hook);
+        match (&read.content, &read.sought) {
             (Content::IcmpError(quoted), _) => {
                 self.summary.icmp_errors += 1;
                 self.quote(quoted.as_ref(), &mut live);
             }
-            (_, Some(tuple)) => self.count(sighting, read, tuple, &mut live),
+            (_, Some(sought)) => self.count(sighting, read, sought, &mut live),
             (_, None) => self.summary.untracked += 1,
         }
         let settled = live.is_settled_at(0);
@@ -62,9 +60,8 @@ impl Tracker {
         live.legs[0] = leg;
     }
 
-    fn count(&mut self, sighting: &Sighting<'_>, read: &Read, tuple: &Tuple, live: &mut Live) {
-        let parsed = &read.parsed;
-        let Some((flow, leg, from)) = self.flow_for(tuple, read, sighting.time) else {
+    fn count(&mut self, sighting: &Sighting<'_>, read: &Read, sought: &Sought, live: &mut Live) {
+        let Some((flow, leg, from)) = self.flow_for(sought, read, sighting.time) else {
             self.summary.untracked += 1;
             return;
         };
@@ -72,17 +69,11 @@ impl Tracker {
         live.from = u8::from(from != 0);
         live.legs[0] = leg;
         let packet = self.packets.count() + 1;
-        let segment = match parsed.content {
-            Content::Tcp { segment, scale } => Some((
-                Segment {
-                    time: sighting.time,
-                    ..segment
-                },
-                scale,
-            )),
+        let segment = match &read.content {
+            Content::Tcp { segment, scale } => Some((segment, *scale)),
             _ => None,
         };
-        if let Some((segment, _)) = &segment
+        if let Some((segment, _)) = segment
             && segment.flags & flag::RST != 0
         {
             live.reset = self.note_reset(packet, flow, from, segment, live.hooks[0]);
@@ -95,17 +86,17 @@ impl Tracker {
             hook: live.hooks[0],
             leg,
             from,
-            ttl: parsed.ttl,
+            ttl: read.ttl,
             position: 0,
             delay: None,
         });
-        if let Some((segment, scale)) = &segment {
+        if let Some((segment, scale)) = segment {
             tcp::segment(
                 &mut flow.sides,
                 &mut flow.shared,
                 from,
                 segment,
-                *scale,
+                scale,
                 // The low bits are enough to find it while it is remembered.
                 packet as u32,
             );
@@ -121,16 +112,19 @@ impl Tracker {
     }
 
     /// The flow of a packet, a new one if there is none.
-    fn flow_for(&mut self, tuple: &Tuple, read: &Read, time: u64) -> Option<(FlowRef, u8, usize)> {
-        let parsed = &read.parsed;
-        let sought = read.sought.as_ref()?;
+    fn flow_for(
+        &mut self,
+        sought: &Sought,
+        read: &Read,
+        time: u64,
+    ) -> Option<(FlowRef, u8, usize)> {
         let mut waiting = None;
-        if let Some(found) = self.table.find_sought(tuple, sought) {
+        if let Some(found) = self.table.find_sought(sought) {
             let (flow, _, from) = found;
             if self
                 .table
                 .get(flow)
-                .is_some_and(|flow| !self.ended(flow, from, parsed, time))
+                .is_some_and(|flow| !self.ended(flow, from, read, time))
             {
                 return Some(found);
             }
@@ -144,7 +138,8 @@ impl Tracker {
             self.table.retire(flow);
         }
         self.make_room(time);
-        let (from, from_its_start) = opener(tuple, parsed);
+        let tuple = &sought.tuple();
+        let (from, from_its_start) = opener(tuple, read);
         let toward = if from == 0 { *tuple } else { tuple.reversed() };
         let flow = self.table.begin(&toward, time)?;
         if let Some(found) = self.table.get_mut(flow) {
@@ -159,12 +154,12 @@ impl Tracker {
             self.apply(flow, &mapping, time);
         }
         // A mapping may turn the flow around, give it to another, or number its legs.
-        self.table.find_sought(tuple, sought)
+        self.table.find_sought(sought)
     }
 
     /// Whether a packet isn't this flow's any more.
-    fn ended(&self, flow: &Flow, from: usize, parsed: &Parsed, time: u64) -> bool {
-        if let Content::Tcp { segment, .. } = &parsed.content {
+    fn ended(&self, flow: &Flow, from: usize, read: &Read, time: u64) -> bool {
+        if let Content::Tcp { segment, .. } = &read.content {
             return segment.flags & (flag::SYN | flag::ACK | flag::RST) == flag::SYN
                 && flow.sides[from].begins_anew(&flow.shared, &flow.sides[1 - from], segment);
         }
@@ -173,8 +168,8 @@ impl Tracker {
 }
 
 /// Which side the sender of a flow's first packet is, and whether that packet began it.
-fn opener(tuple: &Tuple, parsed: &Parsed) -> (usize, bool) {
-    match &parsed.content {
+fn opener(tuple: &Tuple, read: &Read) -> (usize, bool) {
+    match &read.content {
         Content::Tcp { segment, .. } if segment.flags & flag::SYN != 0 => {
             let answers = segment.flags & flag::ACK != 0;
             (usize::from(answers), !answers)

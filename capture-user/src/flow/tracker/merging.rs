@@ -3,11 +3,12 @@
 use super::super::connection::{Flow, Leg, MAX_LEGS};
 use super::super::live::{FlowRef, NO_NAT};
 use super::super::nat::NatKind;
-use super::super::parse::{Content, Parsed};
+use super::super::parse::Content;
 use super::super::path;
 use super::super::tcp::flag;
 use super::super::tuple::Tuple;
 use super::Tracker;
+use super::ahead::Read;
 
 impl Tracker {
     /// Makes a tuple that a packet of `flow` has one of the flow's, and returns which; the
@@ -17,11 +18,11 @@ impl Tracker {
         flow: FlowRef,
         from: usize,
         tuple: Tuple,
-        parsed: &Parsed,
+        read: &Read,
         time: u64,
     ) -> u8 {
         let toward = if from == 0 { tuple } else { tuple.reversed() };
-        let opens = matches!(&parsed.content, Content::Tcp { segment, .. }
+        let opens = matches!(&read.content, Content::Tcp { segment, .. }
             if segment.flags & (flag::SYN | flag::ACK) == flag::SYN);
         if let Some((other, leg, _)) = self.table.find(&tuple) {
             if self.are_one(flow, other, &toward, opens) {

@@ -264,9 +264,15 @@ impl Tracker {
             self.summary.unreadable += 1;
             return None;
         };
-        let ticket = match self.same_packet(sighting, read) {
-            Some(same) => self.again(sighting, &read.parsed, &same),
-            None => self.first(sighting, read),
+        let hook = Hook::new(sighting.interface, sighting.direction);
+        self.packets.turn_to(hook, sighting.time);
+        let can_know = self
+            .packets
+            .can_know(hook, sighting.time, self.config.window);
+        let same = can_know.then(|| self.same_packet(sighting, read, hook));
+        let ticket = match same.flatten() {
+            Some(same) => self.again(sighting, read, &same, hook),
+            None => self.first(sighting, read, hook),
         };
         if self.config.inner {
             self.note_tunnel(sighting, ticket);

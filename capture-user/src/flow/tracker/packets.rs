@@ -11,7 +11,6 @@
 
 use super::super::live::{FlowRef, Hook, Live, MAX_STOPS, NO_NAT};
 use super::super::nat::NatEvidence;
-use super::super::parse::Parsed;
 use super::super::path::Pass;
 use super::super::role::Role;
 use super::super::sighting::Sighting;
@@ -41,14 +40,17 @@ enum Relation {
 
 impl Tracker {
     /// The packet that this is a further sighting of.
-    pub(super) fn same_packet(&self, sighting: &Sighting<'_>, read: &Read) -> Option<Same> {
-        let Read { parsed, sought } = read;
-        let hook = Hook::new(sighting.interface, sighting.direction);
+    pub(super) fn same_packet(
+        &self,
+        sighting: &Sighting<'_>,
+        read: &Read,
+        hook: Hook,
+    ) -> Option<Same> {
         let mut found = None;
         let mut oldest_known = None;
         let mut strange = None;
         let mut strangers = 0;
-        for (packet, live) in self.packets.look_alikes(parsed.fingerprint, hook) {
+        for (packet, live) in self.packets.look_alikes(read.fingerprint, hook) {
             if sighting.time.abs_diff(live.last()) > self.config.window
                 || usize::from(live.stops) >= MAX_STOPS
                 || live.hooks().contains(&hook)
@@ -56,10 +58,7 @@ impl Tracker {
                 continue;
             }
             // Looked up for the first look-alike alone: most packets have none.
-            let found = *found.get_or_insert_with(|| {
-                let tuple = parsed.tuple.as_ref()?;
-                self.table.find_sought(tuple, sought.as_ref()?)
-            });
+            let found = *found.get_or_insert_with(|| self.table.find_sought(read.sought.as_ref()?));
             let identical = live
                 .identity
                 .is_some_and(|identity| sighting.identity == Some(identity.get()));
@@ -72,13 +71,13 @@ impl Tracker {
                     NatEvidence::Fingerprint
                 },
             };
-            match self.relation(live, parsed, found) {
+            match self.relation(live, read, found) {
                 Relation::None => {}
                 Relation::Known(leg) if identical => return Some(same(Some(leg))),
                 Relation::Known(leg) => oldest_known = Some(same(Some(leg))),
-                Relation::Strange if !self.may_become(live, hook, parsed) => {}
+                Relation::Strange if !self.may_become(live, hook, read) => {}
                 Relation::Strange if identical => return Some(same(None)),
-                Relation::Strange if parsed.fingerprint.telling => {
+                Relation::Strange if read.fingerprint.telling => {
                     strangers += 1;
                     strange = Some(same(None));
                 }
@@ -88,13 +87,8 @@ impl Tracker {
         oldest_known.or(strange.filter(|_| strangers == 1))
     }
 
-    fn relation(
-        &self,
-        live: &Live,
-        parsed: &Parsed,
-        found: Option<(FlowRef, u8, usize)>,
-    ) -> Relation {
-        if parsed.tuple.is_none() {
+    fn relation(&self, live: &Live, read: &Read, found: Option<(FlowRef, u8, usize)>) -> Relation {
+        if read.sought.is_none() {
             let flowless = live.flow == FlowRef::NONE || live.about;
             return if flowless {
                 Relation::Known(0)
@@ -122,7 +116,7 @@ impl Tracker {
     }
 
     /// Whether a packet can have got another tuple on its way to a hook.
-    fn may_become(&self, live: &Live, hook: Hook, parsed: &Parsed) -> bool {
+    fn may_become(&self, live: &Live, hook: Hook, read: &Read) -> bool {
         let last = live.hooks[live.last_stop()];
         let (was, is) = (last.direction(), hook.direction());
         match (was, is) {
@@ -130,7 +124,7 @@ impl Tracker {
             (Direction::In, Direction::In) if self.role(hook.interface()) == Role::Pod => false,
             // It left: here it is again, in another namespace or because its skb's address is
             // used again. Only numbers that nobody shares can tell.
-            (Direction::Out, Direction::In) => parsed.fingerprint.telling,
+            (Direction::Out, Direction::In) => read.fingerprint.telling,
             _ => true,
         }
     }
@@ -139,10 +133,10 @@ impl Tracker {
     pub(super) fn again(
         &mut self,
         sighting: &Sighting<'_>,
-        parsed: &Parsed,
+        read: &Read,
         same: &Same,
+        hook: Hook,
     ) -> Ticket {
-        let hook = Hook::new(sighting.interface, sighting.direction);
         let packet = same.packet;
         let ticket = |stop: usize, settled| Ticket {
             packet,
@@ -160,9 +154,11 @@ impl Tracker {
         let mut leg = same.leg.unwrap_or(0);
         let mut nat = None;
         let mut flow_now = flow;
-        if let (Some(flow), Some(tuple)) = (flow, parsed.tuple) {
+        if let Some(flow) = flow
+            && let Some(tuple) = read.tuple()
+        {
             if same.leg.is_none() {
-                leg = self.join_tuple(flow, from, tuple, parsed, sighting.time);
+                leg = self.join_tuple(flow, from, tuple, read, sighting.time);
                 // The flow may have become part of another.
                 flow_now = self.table.resolve(flow);
             }
@@ -200,7 +196,7 @@ impl Tracker {
                 hook,
                 leg,
                 from,
-                ttl: parsed.ttl,
+                ttl: read.ttl,
                 position: stop,
                 delay: Some(u32::try_from(delay).unwrap_or(u32::MAX)),
             });
