@@ -314,7 +314,7 @@ fn make_rings(ebpf: &mut Ebpf, share: Share) -> Result<Vec<OwnedFd>, KernelError
 }
 
 /// The events' ring: some thousand of them.
-pub(super) const EVENTS_BYTES: u32 = 1 << 18;
+pub(super) const EVENTS_BYTES: u32 = 1 << 20;
 
 /// How often a load that a signal cuts short is tried: libbpf's `PROG_LOAD_ATTEMPTS`.
 const LOAD_ATTEMPTS: u32 = 5;
