@@ -20,6 +20,9 @@ use crate::session::frame::Link;
 /// Sightings in one go. Processors wait for ten to twenty cache lines at a time.
 const AHEAD: usize = 32;
 
+/// So many flows, at some 300 bytes each, stay in a processor's second cache.
+const NEAR: usize = 1_000;
+
 /// What a frame says: as [`super::super::parse::Parsed`], but for the tuple.
 #[derive(Debug)]
 pub(super) struct Read {
@@ -43,6 +46,10 @@ impl Tracker {
     pub fn see_all(&mut self, sightings: &[Sighting<'_>], tickets: &mut Vec<Option<Ticket>>) {
         let mut ahead = std::mem::take(&mut self.ahead);
         for sightings in sightings.chunks(AHEAD) {
+            if self.is_near(sightings) {
+                tickets.extend(sightings.iter().map(|sighting| self.see(sighting)));
+                continue;
+            }
             ahead.clear();
             ahead.extend(sightings.iter().map(|sighting| self.read(sighting)));
             self.fetch(sightings, &ahead);
@@ -51,6 +58,17 @@ impl Tracker {
             }
         }
         self.ahead = ahead;
+    }
+
+    /// Whether what these are going to need is in a cache, most likely: so few flows are, and of
+    /// packets on one hook the others aren't needed.
+    fn is_near(&self, sightings: &[Sighting<'_>]) -> bool {
+        self.table.len() <= NEAR
+            && sightings.first().is_none_or(|sighting| {
+                let hook = Hook::new(sighting.interface, sighting.direction);
+                let window = self.config.window;
+                !self.packets.can_know(hook, sighting.time, window)
+            })
     }
 
     /// Reads a frame. `None` if it is too short to say anything of.
