@@ -12,12 +12,8 @@
 
 use std::num::NonZeroU64;
 
-use super::fingerprint::Fingerprint;
-use crate::packet::{Direction, InterfaceId};
-
-/// Hooks that one packet is followed over. A route with more of them is possible and rare: the
-/// packet then counts again.
-pub(super) const MAX_STOPS: usize = 6;
+use super::super::fingerprint::Fingerprint;
+use super::{FlowRef, Hook, Live};
 
 /// How far down a chain of look-alikes to search.
 const MAX_SEARCH: usize = 64;
@@ -28,140 +24,6 @@ const SMALLEST: usize = 1024;
 /// and smaller ones a capture that runs for weeks would still take more memory whenever a burst is a little
 /// faster than all before it.
 const GROWTH: usize = 16;
-
-/// No translation: [`Live::nat`].
-pub(super) const NO_NAT: u8 = u8::MAX;
-
-/// A hook: an interface and a direction, packed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Hook(u32);
-
-impl Hook {
-    /// No hook.
-    pub(super) const NONE: Self = Self(u32::MAX);
-
-    pub(super) const fn new(interface: InterfaceId, direction: Direction) -> Self {
-        Self(interface << 1 | matches!(direction, Direction::Out) as u32)
-    }
-
-    pub(super) const fn interface(self) -> InterfaceId {
-        self.0 >> 1
-    }
-
-    pub(super) const fn direction(self) -> Direction {
-        if self.0 & 1 == 0 {
-            Direction::In
-        } else {
-            Direction::Out
-        }
-    }
-}
-
-/// A flow's slot, and the flow's number to tell whether it still is that flow's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FlowRef {
-    pub(super) slot: u32,
-    pub(super) id: u64,
-}
-
-impl FlowRef {
-    /// No flow: flows are numbered from 1.
-    pub(super) const NONE: Self = Self {
-        slot: u32::MAX,
-        id: 0,
-    };
-}
-
-/// One packet.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Live {
-    /// When it was first seen: nanoseconds.
-    pub(super) first: u64,
-    pub(super) identity: Option<NonZeroU64>,
-    pub(super) fingerprint: Fingerprint,
-    pub(super) flow: FlowRef,
-    /// Where it was seen.
-    pub(super) hooks: [Hook; MAX_STOPS],
-    /// When, in nanoseconds after the first; saturating.
-    pub(super) after: [u32; MAX_STOPS],
-    /// As which of its flow's tuples.
-    pub(super) legs: [u8; MAX_STOPS],
-    pub(super) stops: u8,
-    /// Which side of its flow sent it: 0 the client.
-    pub(super) from: u8,
-    /// Belongs to its flow, and isn't one of its packets: an ICMP error.
-    pub(super) about: bool,
-    /// A verdict on it is due or made.
-    pub(super) reset: bool,
-    /// The flow's translation to be told with it, as an index.
-    pub(super) nat: u8,
-    /// … at which of its stops.
-    pub(super) nat_stop: u8,
-}
-
-impl Live {
-    pub(super) fn new(
-        first: u64,
-        identity: Option<u64>,
-        fingerprint: Fingerprint,
-        hook: Hook,
-    ) -> Self {
-        let mut hooks = [Hook::NONE; MAX_STOPS];
-        hooks[0] = hook;
-        Self {
-            first,
-            identity: identity.and_then(NonZeroU64::new),
-            fingerprint,
-            flow: FlowRef::NONE,
-            hooks,
-            after: [0; MAX_STOPS],
-            legs: [0; MAX_STOPS],
-            stops: 1,
-            from: 0,
-            about: false,
-            reset: false,
-            nat: NO_NAT,
-            nat_stop: 0,
-        }
-    }
-
-    /// The stops so far.
-    pub(super) fn hooks(&self) -> &[Hook] {
-        &self.hooks[..usize::from(self.stops).clamp(1, MAX_STOPS)]
-    }
-
-    /// The index of the last stop.
-    pub(super) fn last_stop(&self) -> usize {
-        self.hooks().len() - 1
-    }
-
-    /// When it was last seen.
-    pub(super) fn last(&self) -> u64 {
-        self.time_at(self.last_stop())
-    }
-
-    /// When it was seen at a stop.
-    pub(super) fn time_at(&self, stop: usize) -> u64 {
-        self.first
-            .saturating_add(self.after.get(stop).copied().unwrap_or(0).into())
-    }
-
-    /// Whether nothing is told with the packet at a stop that was just made: what is to be told of
-    /// a packet is known by then, or is told with a later stop of it.
-    pub(super) const fn is_settled_at(&self, stop: usize) -> bool {
-        !self.reset && (self.nat == NO_NAT || self.nat_stop as usize != stop)
-    }
-
-    /// Takes one more stop; the caller has seen that there is room.
-    pub(super) fn stop(&mut self, hook: Hook, time: u64, leg: u8) -> usize {
-        let at = usize::from(self.stops).min(MAX_STOPS - 1);
-        self.hooks[at] = hook;
-        self.after[at] = u32::try_from(time.saturating_sub(self.first)).unwrap_or(u32::MAX);
-        self.legs[at] = leg;
-        self.stops = u8::try_from(at + 1).unwrap_or(u8::MAX);
-        at
-    }
-}
 
 /// A packet's place in its chain.
 #[derive(Clone, Copy, Debug)]
@@ -191,7 +53,7 @@ const fn tag(core: u64) -> u32 {
 
 /// The ring. Packets are numbered from 1: 0 is none.
 #[derive(Debug)]
-pub(super) struct Ring {
+pub(in crate::flow) struct Ring {
     packets: Vec<Live>,
     /// As many, in the same places.
     links: Vec<Link>,
@@ -216,7 +78,7 @@ pub(super) struct Ring {
 
 impl Ring {
     /// `max` packets at most, rounded to a power of two.
-    pub(super) fn new(max: usize, keep: u64) -> Self {
+    pub(in crate::flow) fn new(max: usize, keep: u64) -> Self {
         let max = max.clamp(64, 1 << 24).next_power_of_two();
         let size = SMALLEST.min(max);
         Self {
@@ -236,7 +98,7 @@ impl Ring {
 
     /// A packet is seen on a hook, to be looked for among the others or to be pushed.
     #[inline]
-    pub(super) fn turn_to(&mut self, hook: Hook, time: u64) {
+    pub(in crate::flow) fn turn_to(&mut self, hook: Hook, time: u64) {
         if hook != self.hook {
             self.link_all(time);
             self.hook = hook;
@@ -248,7 +110,7 @@ impl Ring {
     /// Whether what is seen on a hook at that time can have been seen on another one no more than
     /// `window` before.
     #[inline]
-    pub(super) const fn can_know(&self, hook: Hook, time: u64, window: u64) -> bool {
+    pub(in crate::flow) const fn can_know(&self, hook: Hook, time: u64, window: u64) -> bool {
         hook.0 != self.hook.0 || time.saturating_sub(self.elsewhere) <= window
     }
 
@@ -269,7 +131,7 @@ impl Ring {
     }
 
     /// Takes a packet, first seen on the hook that was turned to, and returns its number.
-    pub(super) fn push(&mut self, live: Live) -> u64 {
+    pub(in crate::flow) fn push(&mut self, live: Live) -> u64 {
         let replaced = self.next.checked_sub(self.heads.len() as u64);
         if self.heads.len() < self.max
             && let Some(replaced) = replaced.and_then(|number| self.get(number))
@@ -353,7 +215,7 @@ impl Ring {
     }
 
     /// A packet, while it is remembered.
-    pub(super) fn get(&self, number: u64) -> Option<&Live> {
+    pub(in crate::flow) fn get(&self, number: u64) -> Option<&Live> {
         if number < self.oldest() || number >= self.next {
             return None;
         }
@@ -361,7 +223,7 @@ impl Ring {
     }
 
     /// Likewise, to change it.
-    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Live> {
+    pub(in crate::flow) fn get_mut(&mut self, number: u64) -> Option<&mut Live> {
         if number < self.oldest() || number >= self.next {
             return None;
         }
@@ -370,7 +232,7 @@ impl Ring {
     }
 
     /// The packet whose number ends in these 32 bits.
-    pub(super) fn number(&self, low: u32) -> u64 {
+    pub(in crate::flow) fn number(&self, low: u32) -> u64 {
         let newest = self.next.saturating_sub(1);
         // The difference modulo 2^32: the ring is far smaller.
         let back = (newest as u32).wrapping_sub(low);
@@ -378,19 +240,19 @@ impl Ring {
     }
 
     /// Looks at where the search for such a packet begins: the low bits of a packet's number.
-    pub(super) fn peek(&self, fingerprint: Fingerprint) -> u32 {
+    pub(in crate::flow) fn peek(&self, fingerprint: Fingerprint) -> u32 {
         self.heads[self.bucket(fingerprint.core)]
     }
 
     /// Looks at that packet's place in its chain.
-    pub(super) fn peek_link(&self, low: u32) -> u32 {
+    pub(in crate::flow) fn peek_link(&self, low: u32) -> u32 {
         // The low bits are all that a place takes.
         self.links[low.wrapping_sub(1) as usize & (self.heads.len() - 1)].tag
     }
 
     /// The packets that may be one that is now seen on `hook`, newest first. Those that were first
     /// seen there are none of them.
-    pub(super) fn look_alikes(
+    pub(in crate::flow) fn look_alikes(
         &self,
         fingerprint: Fingerprint,
         hook: Hook,
@@ -428,7 +290,7 @@ impl Ring {
     }
 
     /// The first packet after `number` that had `identity` by `time`.
-    pub(super) fn reused(&self, number: u64, identity: u64, time: u64) -> bool {
+    pub(in crate::flow) fn reused(&self, number: u64, identity: u64, time: u64) -> bool {
         (number + 1..self.next)
             .map_while(|later| self.get(later))
             .take_while(|live| live.first <= time)
@@ -436,7 +298,7 @@ impl Ring {
     }
 
     /// The flow of the packet that had `identity` last by `time`, among the newest `most`.
-    pub(super) fn holder(&self, identity: u64, time: u64, most: usize) -> Option<FlowRef> {
+    pub(in crate::flow) fn holder(&self, identity: u64, time: u64, most: usize) -> Option<FlowRef> {
         let identity = NonZeroU64::new(identity)?;
         (self.oldest()..self.next)
             .rev()
@@ -447,7 +309,7 @@ impl Ring {
     }
 
     /// Those first seen at or after `since`, newest first.
-    pub(super) fn each_since(&mut self, since: u64, mut change: impl FnMut(&mut Live)) {
+    pub(in crate::flow) fn each_since(&mut self, since: u64, mut change: impl FnMut(&mut Live)) {
         let oldest = self.oldest();
         for number in (oldest..self.next).rev() {
             let place = self.place(number);
@@ -460,13 +322,13 @@ impl Ring {
     }
 
     /// How many packets there were.
-    pub(super) const fn count(&self) -> u64 {
+    pub(in crate::flow) const fn count(&self) -> u64 {
         self.next - 1
     }
 
     /// Room in use: packets.
     #[cfg(test)]
-    pub(super) fn capacity(&self) -> usize {
+    pub(in crate::flow) fn capacity(&self) -> usize {
         self.heads.len()
     }
 }
