@@ -53,6 +53,36 @@ fn a_reader_that_sleeps_costs_packets_that_are_counted_and_nothing_else() {
 }
 
 #[test]
+fn the_time_limit_holds_though_nobody_reads() {
+    let (wire, scratch) = (Wire::new(), Scratch::new());
+    let fifo = scratch.path("fifo");
+    tool::run(Command::new(tool::path("mkfifo")).arg(&fifo));
+    let capture = Nodecap::capture(&wire.namespace, Wire::CATCHER)
+        .args(["--ring-size", "512K", "--duration", "1500ms"])
+        .write(&fifo)
+        .spawn();
+    let mut reader = File::open(&fifo).unwrap();
+    capture.wait_until_listening();
+    replay::flood(&wire.namespace, Wire::SENDER, &corpus::rich(), 900);
+    // The time is over, and it says what keeps it.
+    capture.wait_for_mention("still writing what was captured");
+    wire.send(&corpus::rich());
+    let reading = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).unwrap();
+        bytes
+    });
+    let finished = capture.wait();
+    assert_eq!(finished.code(), Some(0), "{}", finished.stderr);
+    assert_eq!(finished.stop_reason(), "time limit (1s 500ms)");
+    let written = CaptureFile::parse(&reading.join().unwrap(), "the FIFO");
+    let times = written.packets.iter().map(|packet| packet.time_ns);
+    let [first, last] = [times.clone().min(), times.max()].map(Option::unwrap);
+    assert!(last - first <= 1_500_000_000, "{first} to {last}");
+    assert_eq!(written.packets.len() as u64, finished.counts().captured);
+}
+
+#[test]
 fn lines_that_nobody_reads_hold_up_no_order() {
     let wire = Wire::new();
     let capture = Nodecap::capture(&wire.namespace, Wire::CATCHER)

@@ -6,13 +6,16 @@
 
 mod server;
 
+use lab::Signal;
 use lab::cgroup::Groups;
 use lab::namespace::Namespace;
 use lab::nodecap::Nodecap;
 use lab::process::{Process, Stdout};
 use lab::read::CaptureFile;
+use lab::read::pcapng::NAME_RESOLUTION;
 use lab::scratch::Scratch;
 use lab::tool;
+use lab::wait::wait_until;
 use prost::Message as _;
 use serde_json::Value;
 use server::{
@@ -226,6 +229,34 @@ fn a_pod_is_found_and_called_by_its_name_whatever_the_cgroup_driver() {
             &["--pod", "default/wbe"],
             &["default/wbe", "running here: default/web"],
         );
+    }
+}
+
+#[test]
+fn each_file_of_a_rotation_has_the_names() {
+    let lab = Node::new("systemd", ['0', '1']);
+    let _crio = lab.crio();
+    let capture = lab
+        .nodecap(&["capture", "-i", "to-pod", "--proto", "icmp", "-C", "10M"])
+        .write(&lab.scratch.path("pod.pcapng"))
+        .start();
+    let files = ["pod.00001.pcapng", "pod.00002.pcapng"].map(|name| lab.scratch.path(name));
+    tool::run(lab.pod.command("ping").args(["-c1", NODE]));
+    capture.wait_until_captured(2);
+    capture.signal(Signal::SIGHUP);
+    wait_until("there is another file", || files[1].exists());
+    tool::run(lab.pod.command("ping").args(["-c1", NODE]));
+    capture.wait_until_captured(4);
+    capture.stop();
+    for file in files {
+        let written = CaptureFile::read(&file);
+        assert_eq!(written.packets.len(), 2, "{}", file.display());
+        assert!(written.blocks.contains(&NAME_RESOLUTION), "{written:#?}");
+        let said = written.interfaces[0]
+            .description
+            .clone()
+            .unwrap_or_default();
+        assert!(said.ends_with("pod default/web (eth0)"), "{said}");
     }
 }
 
