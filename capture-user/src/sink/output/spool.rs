@@ -20,9 +20,10 @@ pub const QUEUE: u64 = 8 << 20;
 const IDLE: Duration = Duration::from_millis(250);
 /// How often whoever waits for the thread looks.
 const POLL: Duration = Duration::from_millis(1);
-/// How many emptied buffers are kept for use again: as many as fill the queue. One that had to be
-/// made anew would have to be given its memory by the kernel, page by page.
-const KEPT: usize = QUEUE as usize / FLUSH_AT;
+/// How many emptied buffers are kept for use again. One that has to be made anew is given its memory
+/// by the kernel, page by page; but with as many kept as fill the queue, what one burst took would stay
+/// taken for weeks.
+const KEPT: usize = 8;
 
 /// What the thread does. Every method may take as long as the destination does.
 pub trait Background: Send + 'static {
