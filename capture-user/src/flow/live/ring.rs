@@ -100,7 +100,7 @@ impl Ring {
     #[inline]
     pub(in crate::flow) fn turn_to(&mut self, hook: Hook, time: u64) {
         if hook != self.hook {
-            self.link_all(time);
+            self.link_all();
             self.hook = hook;
             self.elsewhere = self.latest;
         }
@@ -114,15 +114,9 @@ impl Ring {
         hook.0 != self.hook.0 || time.saturating_sub(self.elsewhere) <= window
     }
 
-    /// Links those that aren't and may still be needed.
-    fn link_all(&mut self, now: u64) {
-        let oldest = self.oldest().max(self.unlinked);
-        let since = now.saturating_sub(self.keep);
-        let mut from = self.next;
-        while from > oldest && self.packets[self.place(from - 1)].first >= since {
-            from -= 1;
-        }
-        for number in from..self.next {
+    /// Links those that aren't.
+    fn link_all(&mut self) {
+        for number in self.oldest().max(self.unlinked)..self.next {
             let live = &self.packets[self.place(number)];
             let (core, [hook, ..]) = (live.fingerprint.core, live.hooks);
             self.link(number, core, hook);
