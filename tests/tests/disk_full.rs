@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use lab::compare::assert_same;
 use lab::frames::{Frame, corpus};
 use lab::nodecap::Nodecap;
+use lab::process::Finished;
 use lab::read::CaptureFile;
 use lab::scratch::Scratch;
 use lab::topology::Wire;
@@ -26,6 +27,16 @@ fn small_disk(wire: &Wire, scratch: &Scratch) -> PathBuf {
     disk
 }
 
+/// What it ended with for want of room, and said so: that line.
+#[track_caller]
+fn complaint(finished: &Finished) -> &str {
+    assert_eq!(finished.code(), Some(1), "{}", finished.stderr);
+    let mut lines = finished.stderr.lines();
+    lines
+        .find(|line| line.contains("space"))
+        .expect("a line that says that there is no space")
+}
+
 #[test]
 fn the_capture_stops_and_every_packet_that_was_written_whole_is_kept() {
     let (wire, scratch) = (Wire::new(), Scratch::new());
@@ -38,9 +49,7 @@ fn the_capture_stops_and_every_packet_that_was_written_whole_is_kept() {
     let sent = corpus::rich();
     replay::flood(&wire.namespace, Wire::SENDER, &sent, 30);
     let finished = capture.wait();
-    assert_eq!(finished.code(), Some(1), "{}", finished.stderr);
-    let complaint = finished.stderr.lines().find(|line| line.contains("space"));
-    let complaint = complaint.expect("a line that says that there is no space");
+    let complaint = complaint(&finished);
     assert!(complaint.contains(file.to_str().unwrap()), "{complaint}");
 
     let file = wire.namespace.outside(&file);
@@ -70,9 +79,7 @@ fn of_a_rotation_every_file_is_whole_that_there_was_room_for() {
     let sent = corpus::rich();
     replay::flood(&wire.namespace, Wire::SENDER, &sent, 30);
     let finished = capture.wait();
-    assert_eq!(finished.code(), Some(1), "{}", finished.stderr);
-    let complaint = finished.stderr.lines().find(|line| line.contains("space"));
-    assert!(complaint.is_some(), "{}", finished.stderr);
+    complaint(&finished);
     let entries = fs::read_dir(wire.namespace.outside(&disk)).unwrap();
     let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -100,9 +107,7 @@ fn a_flows_file_without_room_ends_the_capture_with_its_packets_whole() {
     capture.wait_until_captured(sent.len() as u64);
     capture.signal(Signal::SIGINT);
     let finished = capture.wait();
-    assert_eq!(finished.code(), Some(1), "{}", finished.stderr);
-    let complaint = finished.stderr.lines().find(|line| line.contains("space"));
-    let complaint = complaint.expect("a line that says that there is no space");
+    let complaint = complaint(&finished);
     assert!(complaint.contains("/dev/full"), "{complaint}");
     assert_same(&CaptureFile::read(&file).packets, &sent);
     assert_eq!(finished.counts().captured, sent.len() as u64);
