@@ -64,8 +64,9 @@ impl RecordFlags {
 /// constant size for every reservation, so a record takes the smallest class that holds it.
 ///
 /// With the header and the ring's own eight bytes the smallest class takes two cache lines, and the
-/// next one, which holds what `-s 96` keeps, two and a half. The one before the last holds the largest ordinary GSO frame (65,536 bytes and its link header),
-/// the last one BIG TCP up to the largest snapshot length.
+/// next one, which holds what `-s 96` keeps, two and a half. The one before the last holds the
+/// largest ordinary GSO frame (65,536 bytes and its link header), the last one BIG TCP up to the
+/// largest snapshot length.
 pub const SIZE_CLASSES: [u32; 12] = [
     72,
     96,

@@ -62,9 +62,9 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// Why this ability is missing here, or nothing if it is there: one of the doctor's, or `ipvs`,
-/// `iptables-legacy`, `ext4 in a file`, `link KIND` for interfaces that sit on another one, `program NAME`, `kernel
-/// A.B` for what only the version tells, `guest` for a machine of `cargo xtask vm`, whose kernel's
-/// history is known.
+/// `iptables-legacy`, `ext4 in a file`, `link KIND` for interfaces that sit on another one,
+/// `program NAME`, `kernel A.B` for what only the version tells, `guest` for a machine of `cargo
+/// xtask vm`, whose kernel's history is known.
 ///
 /// # Panics
 ///

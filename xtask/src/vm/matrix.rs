@@ -130,9 +130,10 @@ fn side_by_side() -> usize {
 
 /// The script that init runs, and that [`super::results`] reads the output of.
 ///
-/// What failed is run once more, one test after the other, and the summary says so. An emulated machine's processors take
-/// turns of 100 ms (`TCG_KICK_PERIOD`, accel/tcg in qemu), in which nodecap no longer knows a packet
-/// again: what rests on the moment can fail there and nowhere else.
+/// What failed is run once more, one test after the other, and the summary says so. An emulated
+/// machine's processors take turns of 100 ms (`TCG_KICK_PERIOD`, accel/tcg in qemu), and code is
+/// translated when it first runs: nodecap may no longer know a packet again that took so long from
+/// hook to hook. What rests on the moment can fail there and nowhere else.
 fn plan(choice: &Choice) -> String {
     let mut plan = format!(
         "cd /tmp\n\
