@@ -143,7 +143,7 @@ pub(crate) fn measure_expressions(scale: Scale, report: &mut Report) -> Result<(
     let mut hand = Code::load(
         &BY_HAND.map(|(op, to, from, offset, number)| instruction(op, to, from, offset, number)),
     )?;
-    let classic = Classic::new();
+    let classic = Classic::new()?;
     for (name, text, packets) in &cases {
         let expression = Expression::compile(text)?;
         let program = expression
