@@ -25,6 +25,7 @@ use lab::frames::{Flow, Frame};
 
 use crate::classic::Classic;
 use crate::report::{Aim, Report, Row};
+use crate::steady::{Runs, Steady};
 use crate::{Failure, Scale, median};
 
 /// Runs at once.
@@ -64,14 +65,21 @@ impl Code {
         Ok(program.try_into()?)
     }
 
-    /// What it returns, and how many nanoseconds that takes.
-    fn run(&mut self, packet: &[u8]) -> Result<(u32, f64), Failure> {
+    /// How many nanoseconds it takes to tell whether this packet matches.
+    ///
+    /// # Errors
+    ///
+    /// Also if what it tells isn't so.
+    fn timed(&mut self, packet: &[u8], matches: bool) -> Result<f64, Failure> {
         let run = self.program()?.test_run(TestRunOptions {
             data_in: Some(packet),
             repeat: REPEAT,
             ..TestRunOptions::new()
         })?;
-        Ok((run.return_value, run.duration.as_nanos() as f64))
+        if (run.return_value != 0) != matches {
+            return Err(format!("{}, not {matches}", run.return_value).into());
+        }
+        Ok(run.duration.as_nanos() as f64)
     }
 }
 
@@ -107,7 +115,11 @@ const BY_HAND: [(u8, u8, u8, i16, i32); 37] = {
 };
 
 /// Expressions, each with packets that it doesn't match and that it does.
-pub(crate) fn measure_expressions(scale: Scale, report: &mut Report) -> Result<(), Failure> {
+pub(crate) fn measure_expressions(
+    scale: Scale,
+    steady: &mut Steady,
+    report: &mut Report,
+) -> Result<(), Failure> {
     let hosts: Vec<_> = (1..=50).map(|n| format!("host 192.0.2.{n}")).collect();
     let hosts = hosts.join(" or ");
     let flow = |from: &str, to: &str| Flow::new(from, to);
@@ -138,8 +150,6 @@ pub(crate) fn measure_expressions(scale: Scale, report: &mut Report) -> Result<(
             ],
         ),
     ];
-    // r0 = 0; exit
-    let mut empty = Code::load(&[instruction(0xb7, 0, 0, 0, 0), instruction(0x95, 0, 0, 0, 0)])?;
     let mut hand = Code::load(
         &BY_HAND.map(|(op, to, from, offset, number)| instruction(op, to, from, offset, number)),
     )?;
@@ -151,38 +161,30 @@ pub(crate) fn measure_expressions(scale: Scale, report: &mut Report) -> Result<(
             .map_err(Clone::clone)?;
         let mut code = Code::of(program)?;
         for (matches, packet) in [false, true].into_iter().zip(packets) {
-            let (mut ours, mut theirs, mut hands) = (Vec::new(), Vec::new(), Vec::new());
-            for _ in 0..scale.kernel_runs() {
-                let (_, nothing) = empty.run(packet)?;
-                let (found, taken) = code.run(packet)?;
-                if (found != 0) != matches {
-                    return Err(format!("{name}: {found}, not {matches}").into());
+            let (mut ours, mut hands, mut theirs) = (Runs::default(), Runs::default(), Vec::new());
+            let by_hand = *name == "tcp port 443";
+            while !steady.suffices(scale.kernel_runs(), [&ours]) {
+                steady.run(&mut ours, || code.timed(packet, matches))?;
+                if by_hand {
+                    steady.run(&mut hands, || hand.timed(packet, matches))?;
                 }
-                ours.push(taken - nothing);
-                theirs.push(classic.cost(program, packet)?);
-                if *name == "tcp port 443" {
-                    let (found, taken) = hand.run(packet)?;
-                    if (found != 0) != matches {
-                        return Err(format!("by hand: {found}, not {matches}").into());
-                    }
-                    hands.push(taken - nothing);
+                if theirs.len() < scale.kernel_runs() {
+                    theirs.push(classic.cost(program, packet)?);
                 }
             }
             let what = format!("{}matching {name}", if matches { "" } else { "not " });
             report.add(Row {
                 other: Some(median(&theirs)),
-                ..Row::cost(&what, &ours)
+                ..Row::cost(&what, &steady.beyond_empty(&ours))
             });
-            if !hands.is_empty() {
-                let more: Vec<_> = ours
-                    .iter()
-                    .zip(&hands)
-                    .map(|(ours, hand)| ours - hand)
-                    .collect();
+            if by_hand {
+                let hands = steady.beyond_empty(&hands);
                 report.add(Row::cost(&format!("{what}, a check by hand"), &hands));
+                let more = median(&steady.beyond_empty(&ours)) - median(&hands);
                 report.add(Row {
                     aim: Some(Aim::AtMost(3.0)),
-                    ..Row::cost(&format!("{what}, more than by hand"), &more)
+                    best: None,
+                    ..Row::cost(&format!("{what}, more than by hand"), &[more])
                 });
             }
         }
@@ -219,9 +221,11 @@ fn networks(count: u32, v6: bool) -> Vec<IpNet> {
 
 /// Address lists of all lengths: a packet whose addresses aren't on the list, and one whose
 /// receiver is, deep in it.
-pub(crate) fn measure_lists(scale: Scale, report: &mut Report) -> Result<(), Failure> {
-    // r0 = 0; exit
-    let mut empty = Code::load(&[instruction(0xb7, 0, 0, 0, 0), instruction(0x95, 0, 0, 0, 0)])?;
+pub(crate) fn measure_lists(
+    scale: Scale,
+    steady: &mut Steady,
+    report: &mut Report,
+) -> Result<(), Failure> {
     // What is on the list is let go by the port, which is asked next: recording costs more than all
     // of this, and isn't what is measured.
     let port = Filter {
@@ -273,19 +277,20 @@ pub(crate) fn measure_lists(scale: Scale, report: &mut Report) -> Result<(), Fai
                 let mut kernel = load(tables)?;
                 kernel.test_run(Direction::In, Framing::Ethernet, &packet, 1)?;
                 let loaded = started.elapsed();
-                let (mut costs, mut lists) = (Vec::new(), Vec::new());
-                for _ in 0..scale.kernel_runs() {
-                    let (_, nothing) = empty.run(&packet)?;
-                    let cost = run(&mut kernel, &packet)?;
-                    costs.push(cost - nothing);
-                    lists.push(cost - run(&mut port_alone, &packet)?);
+                let (mut with, mut without) = (Runs::default(), Runs::default());
+                while !steady.suffices(scale.kernel_runs(), [&with, &without]) {
+                    steady.run(&mut with, || run(&mut kernel, &packet))?;
+                    steady.run(&mut without, || run(&mut port_alone, &packet))?;
                 }
+                let costs = steady.beyond_empty(&with);
+                let list = median(&steady.costs(&with)) - median(&steady.costs(&without));
                 let what = format!("{version}, {count} networks");
                 if hit {
                     report.add(Row::cost(&format!("{what}, on the list"), &costs));
                     report.add(Row {
                         aim: Some(Aim::AtMost(40.0)),
-                        ..Row::cost(&format!("{what}, on the list, without the port"), &lists)
+                        best: None,
+                        ..Row::cost(&format!("{what}, on the list, the list alone"), &[list])
                     });
                 } else {
                     report.add(Row {

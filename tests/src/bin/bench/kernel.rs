@@ -1,19 +1,17 @@
 //! What one run of the kernel side's program costs, by `BPF_PROG_TEST_RUN`: without an interface,
 //! without a process at the other end of the ring, on a packet that is in the CPU's cache.
 
-use aya::EbpfLoader;
-use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use capture_user::filter::Filter;
 use capture_user::filter::expression::Expression;
 use capture_user::kernel::log::LogLevel;
 use capture_user::kernel::{Kernel, Rings, Setup};
 use capture_user::packet::Direction;
 use capture_user::target::links::Framing;
-use lab::elf::{instruction, object};
 use lab::frames::{Flow, Frame};
 
 use crate::report::{Aim, Report, Row};
-use crate::{Failure, Scale};
+use crate::steady::{Runs, Steady};
+use crate::{Failure, Scale, median};
 
 /// nodecap's own default.
 const RING_BYTES: u32 = 32 << 20;
@@ -152,11 +150,15 @@ struct Bench {
     case: Case,
     kernel: Kernel,
     rings: Rings,
-    nanoseconds: Vec<f64>,
+    runs: Runs,
 }
 
 /// Measures all cases, by turns.
-pub(crate) fn measure(scale: Scale, report: &mut Report) -> Result<(), Failure> {
+pub(crate) fn measure(
+    scale: Scale,
+    steady: &mut Steady,
+    report: &mut Report,
+) -> Result<(), Failure> {
     let mut benches = Vec::new();
     for case in cases()? {
         let mut kernel = Kernel::load(&Setup {
@@ -174,22 +176,19 @@ pub(crate) fn measure(scale: Scale, report: &mut Report) -> Result<(), Failure> 
             case,
             kernel,
             rings,
-            nanoseconds: Vec::new(),
+            runs: Runs::default(),
         });
     }
-    let mut empty = Empty::load()?;
-    let mut harness = Vec::new();
-    for _ in 0..scale.kernel_runs() {
-        harness.push(empty.run(&benches[0].case.packet)?);
+    while !steady.suffices(scale.kernel_runs(), benches.iter().map(|bench| &bench.runs)) {
         for bench in &mut benches {
-            bench.run()?;
+            bench.run(steady)?;
         }
     }
-    report.add(Row::cost("an empty program", &harness));
-    at_once(scale, &benches[0].case.packet, report)?;
+    report.add(Row::cost("an empty program", &steady.empty_costs()));
+    at_once(scale, steady, &benches[0].case.packet, report)?;
     for bench in &benches {
-        bench.check(scale)?;
-        let row = Row::cost(bench.case.what, &bench.nanoseconds);
+        bench.check()?;
+        let row = Row::cost(bench.case.what, &steady.costs(&bench.runs));
         report.add(Row {
             aim: bench.case.aim,
             ..row
@@ -200,17 +199,13 @@ pub(crate) fn measure(scale: Scale, report: &mut Report) -> Result<(), Failure> 
         let Some(without) = benches.iter().find(|other| other.case.what == plain) else {
             return Err(format!("{}: nothing to compare with", bench.case.what).into());
         };
-        let more: Vec<_> = bench
-            .nanoseconds
-            .iter()
-            .zip(&without.nanoseconds)
-            .map(|(with, without)| with - without)
-            .collect();
+        let taken = |bench: &Bench| median(&steady.costs(&bench.runs));
+        let more = taken(bench) - taken(without);
         let aim = plain.starts_with("not").then_some(FOLLOWING_AIM).flatten();
         report.add(Row {
             aim,
             best: None,
-            ..Row::cost(&format!("tracking adds: {plain}"), &more)
+            ..Row::cost(&format!("tracking adds: {plain}"), &[more])
         });
     }
     Ok(())
@@ -218,7 +213,12 @@ pub(crate) fn measure(scale: Scale, report: &mut Report) -> Result<(), Failure> 
 
 /// What a matching packet costs while other CPUs have one at the same moment, each with a ring of
 /// its own, and all with the same one: what waiting for each other at its lock would cost.
-fn at_once(scale: Scale, packet: &[u8], report: &mut Report) -> Result<(), Failure> {
+fn at_once(
+    scale: Scale,
+    steady: &mut Steady,
+    packet: &[u8],
+    report: &mut Report,
+) -> Result<(), Failure> {
     let cpus: Vec<_> = (0..std::thread::available_parallelism()?.get().min(4)).collect();
     let mut several = Vec::new();
     let setup = Setup {
@@ -237,25 +237,30 @@ fn at_once(scale: Scale, packet: &[u8], report: &mut Report) -> Result<(), Failu
         let mut kernel = kernel;
         kernel.count_from_zero(LOOPBACK)?;
         let rings = kernel.rings()?;
-        several.push((what, kernel, rings, vec![Vec::new(); cpus.len()]));
+        several.push((what, kernel, rings, vec![Runs::default(); cpus.len()]));
     }
     // So many on each CPU that all their records fit in.
     let repeat = RING_BYTES / 256 / cpus.len() as u32;
-    for _ in 0..scale.kernel_runs() {
-        for (_, kernel, rings, costs) in &mut several {
-            for count in 1..=cpus.len() {
-                for run in kernel.test_run_on(&cpus[..count], packet, repeat)? {
-                    costs[count - 1].push(run.nanoseconds as f64);
-                }
+    while !steady.suffices(
+        scale.kernel_runs(),
+        several.iter().flat_map(|(.., runs)| runs),
+    ) {
+        for (_, kernel, rings, runs) in &mut several {
+            for (count, runs) in (1..).zip(runs) {
+                steady.run(runs, || {
+                    let taken = kernel.test_run_on(&cpus[..count], packet, repeat)?;
+                    let sum: u64 = taken.iter().map(|run| run.nanoseconds).sum();
+                    Ok(sum as f64 / count as f64)
+                })?;
                 rings.drain(|_, _| {});
             }
         }
     }
-    for (what, _, _, costs) in &several {
-        for (count, costs) in (1..).zip(costs) {
+    for (what, .., runs) in &several {
+        for (count, runs) in (1..).zip(runs) {
             report.add(Row::cost(
                 &format!("matching, 96 bytes, on {count} CPUs at once, {what}"),
-                costs,
+                &steady.costs(runs),
             ));
         }
     }
@@ -263,21 +268,22 @@ fn at_once(scale: Scale, packet: &[u8], report: &mut Report) -> Result<(), Failu
 }
 
 impl Bench {
-    fn run(&mut self) -> Result<(), Failure> {
+    fn run(&mut self, steady: &mut Steady) -> Result<(), Failure> {
         let Case { packet, repeat, .. } = &self.case;
-        let run = self
-            .kernel
-            .test_run(Direction::In, Framing::Ethernet, packet, *repeat)?;
-        self.nanoseconds.push(run.nanoseconds as f64);
+        let kernel = &mut self.kernel;
+        steady.run(&mut self.runs, || {
+            let run = kernel.test_run(Direction::In, Framing::Ethernet, packet, *repeat)?;
+            Ok(run.nanoseconds as f64)
+        })?;
         // So that they never are full.
         self.rings.drain(|_, _| {});
         Ok(())
     }
 
     /// Whether it was what it says that was measured.
-    fn check(&self, scale: Scale) -> Result<(), Failure> {
+    fn check(&self) -> Result<(), Failure> {
         let counters = self.kernel.counters(LOOPBACK)?;
-        let runs = u64::from(self.case.repeat) * scale.kernel_runs() as u64;
+        let runs = u64::from(self.case.repeat) * self.runs.len() as u64;
         let matched = if self.case.what.starts_with("matching") {
             runs
         } else {
@@ -288,35 +294,5 @@ impl Bench {
             return Err(format!("{what}: of {runs} runs {counters:?}").into());
         }
         Ok(())
-    }
-}
-
-/// The program that does nothing: what `BPF_PROG_TEST_RUN` itself costs.
-struct Empty(aya::Ebpf);
-
-impl Empty {
-    fn load() -> Result<Self, Failure> {
-        // r0 = TC_ACT_UNSPEC; exit
-        let code = [
-            instruction(0xb7, 0, 0, 0, -1),
-            instruction(0x95, 0, 0, 0, 0),
-        ];
-        let mut empty = Self(EbpfLoader::new().load(&object("classifier", "empty", &code))?);
-        empty.program()?.load()?;
-        Ok(empty)
-    }
-
-    fn program(&mut self) -> Result<&mut SchedClassifier, Failure> {
-        let program = self.0.program_mut("empty").ok_or("no such program")?;
-        Ok(program.try_into()?)
-    }
-
-    fn run(&mut self, packet: &[u8]) -> Result<f64, Failure> {
-        let run = self.program()?.test_run(TestRunOptions {
-            data_in: Some(packet),
-            repeat: 1_000_000,
-            ..TestRunOptions::new()
-        })?;
-        Ok(run.duration.as_nanos() as f64)
     }
 }

@@ -3,7 +3,7 @@
 //! Every comparison is made by turns within one run and given as a median, because machines differ
 //! and minutes too: the ratios are what to look at. docs/performance.md says more on the method.
 //!
-//! - [`kernel`]: the kernel side's program alone
+//! - [`kernel`]: the kernel side's program alone, while the machine is [`steady`]
 //! - [`filters`]: what matching costs, beside the kernel's own [`classic`] filter
 //! - [`path`]: what a capture adds to the packet's path, and its own CPU time
 //! - [`lossless`]: how much a capture can follow; [`many`]: one on very many interfaces
@@ -29,6 +29,7 @@ mod many;
 mod path;
 mod report;
 mod router;
+mod steady;
 mod tracking;
 mod traffic;
 
@@ -42,6 +43,7 @@ use crate::capture::Tool;
 use crate::generator::Pace;
 use crate::report::Report;
 use crate::router::Router;
+use crate::steady::Steady;
 
 /// Why it can't be measured.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -206,10 +208,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let mut report = Report::beside(&other.to_string());
     report.circumstances = circumstances(cpus)?;
+    let mut steady = Steady::new()?;
     if wanted(Part::Kernel) {
         progress("the kernel side's program alone");
         report.section("kernel side, one run by BPF_PROG_TEST_RUN");
-        kernel::measure(scale, &mut report)?;
+        kernel::measure(scale, &mut steady, &mut report)?;
     }
     if wanted(Part::Filters) {
         progress("expressions and address lists");
@@ -217,13 +220,18 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             "an expression's code, over an empty program",
             "classic filter",
         );
-        filters::measure_expressions(scale, &mut report)?;
+        filters::measure_expressions(scale, &mut steady, &mut report)?;
         report.section("a program with an address list and a port, over an empty program");
-        filters::measure_lists(scale, &mut report)?;
+        filters::measure_lists(scale, &mut steady, &mut report)?;
     }
     if wanted(Part::Tracking) {
         report.section("the flow tracker alone");
         tracking::measure(scale, &mut report)?;
+    }
+    let full_speed = format!("{:.0} %", steady.full_speed());
+    if wanted(Part::Kernel) || wanted(Part::Filters) {
+        let what = "runs of the kernel side at the machine's full speed, which count";
+        report.circumstances.push((what, full_speed));
     }
     let router = Router::new()?;
     if wanted(Part::Explain) {
