@@ -46,6 +46,11 @@ pub struct TooLong;
 /// instruction has none above 32,767.
 const DIRECT_MAX: u32 = 0x7f00;
 
+/// How far the first direct read makes sure of the packet, if it doesn't read as far itself: to the
+/// end of an IPv4 header behind an Ethernet header, so that no other read of the two compares
+/// again. A packet that ends before it is left to the helper.
+const HEADERS_END: u32 = 34;
+
 /// Translates a program.
 ///
 /// # Errors
@@ -69,7 +74,7 @@ pub fn translate_indirectly(program: &Program, hook: Hook) -> Result<Vec<Instruc
 fn make(program: &Program, hook: Hook, reads: bool) -> Result<Vec<Instruction>, TooLong> {
     let mut code = Code::new(hook);
     let ops = program.ops();
-    let direct = directly(program, reads);
+    let direct = directly(program, hook, reads);
     let helped = match hook.load_helper() {
         Some(_) => by_helper(program, &direct),
         None => vec![false; ops.len()],
@@ -100,14 +105,16 @@ fn make(program: &Program, hook: Hook, reads: bool) -> Result<Vec<Instruction>, 
 enum Check {
     /// Every way here has read as far already, or it is no load.
     Known,
-    /// By a comparison with the packet's end.
-    Compare,
+    /// So many bytes from the packet's start, by a comparison with its end.
+    Compare(u32),
+    /// By a comparison of its own, since it lies behind `x`.
+    CompareBehindX,
     /// Not at all: it lies too far back.
     Never,
 }
 
 /// What the code that reads directly does at each instruction that it comes to.
-fn directly(program: &Program, reads: bool) -> Vec<Option<Check>> {
+fn directly(program: &Program, hook: Hook, reads: bool) -> Vec<Option<Check>> {
     let ops = program.ops();
     // How many bytes from the start are known to be there, on every way to an instruction.
     let mut known: Vec<Option<u32>> = vec![None; ops.len()];
@@ -129,17 +136,21 @@ fn directly(program: &Program, reads: bool) -> Vec<Option<Check>> {
         let load = matches!(op, Op::Load(..) | Op::LoadXHeaderLen(_));
         let check = if end > DIRECT_MAX || (load && !reads) {
             Check::Never
-        } else if fixed && end <= here {
+        } else if !fixed {
+            Check::CompareBehindX
+        } else if end <= here {
             Check::Known
+        } else if hook.load_helper().is_some() {
+            Check::Compare(end.max(HEADERS_END))
         } else {
-            Check::Compare
+            Check::Compare(end)
         };
         checks[at] = Some(check);
         if check == Check::Never {
             continue;
         }
-        if fixed {
-            here = here.max(end);
+        if let Check::Compare(end) = check {
+            here = end;
         }
         for next in program.successors(at) {
             known[next] = Some(known[next].map_or(here, |other| other.min(here)));
@@ -153,7 +164,12 @@ fn directly(program: &Program, reads: bool) -> Vec<Option<Check>> {
 fn by_helper(program: &Program, direct: &[Option<Check>]) -> Vec<bool> {
     let mut helped: Vec<_> = direct
         .iter()
-        .map(|check| matches!(check, Some(Check::Compare | Check::Never)))
+        .map(|check| {
+            matches!(
+                check,
+                Some(Check::Compare(_) | Check::CompareBehindX | Check::Never)
+            )
+        })
         .collect();
     for (at, op) in program.ops().iter().enumerate() {
         if helped[at] && !is_beyond_any_packet(op) {
