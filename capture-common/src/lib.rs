@@ -8,6 +8,7 @@
 //! - [`counters`]: what each CPU counts for each interface
 //! - [`event`]: what else the kernel side tells
 //! - [`filter`]: the tables a filter is looked up in, and the bits in them
+//! - [`flows`]: where a tuple is in the table of learned ones
 //! - [`names`]: maps and globals by name
 
 #![no_std]
@@ -15,6 +16,7 @@
 pub mod counters;
 pub mod event;
 pub mod filter;
+pub mod flows;
 pub mod names;
 pub mod record;
 

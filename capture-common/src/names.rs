@@ -37,7 +37,7 @@ pub const EXPRESSION: &str = "EXPRESSION";
 pub const SNAPLEN: &str = "SNAPLEN";
 /// Global `u32`: how many rings there are, a power of two, less one.
 pub const RING_MASK: &str = "RING_MASK";
-/// Global `u64`: bytes waiting in a ring at which user space is woken.
+/// Global `u64`: bytes put into rings by one CPU at which it wakes user space.
 pub const WAKE_AT: &str = "WAKE_AT";
 
 /// Program: TC ingress of a device with Ethernet framing.
@@ -70,6 +70,8 @@ pub const EVENTS_LOST: &str = "EVENTS_LOST";
 pub const PACKETS: &str = "PACKETS";
 /// Map: tuples of followed flows.
 pub const FLOWS: &str = "FLOWS";
+/// Map: when a tuple was last learned, by [`crate::flows::place`].
+pub const LEARNED: &str = "LEARNED";
 /// Map: flows whose conntrack entry was told.
 pub const TOLD: &str = "TOLD";
 

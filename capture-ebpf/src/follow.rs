@@ -6,24 +6,29 @@
 //! or another eBPF program, makes no difference.
 
 use capture_common::filter::{DST, NOT_DST, NOT_SRC, OF_A_PACKET, SRC};
+use capture_common::flows::TAUGHT;
 use capture_common::record::RecordFlags;
 
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::helpers::generated::bpf_jiffies64;
 
 use crate::conntrack::nodecap_conntrack;
 use crate::globals::{ADDRESS_OPTIONS, CONNTRACK, EXPRESSION, FOLLOW, INNER, PORT_OPTIONS};
 use crate::identity;
 use crate::look::{self, nodecap_look};
-use crate::maps::FLOWS;
+use crate::maps::{FLOWS, LEARNED};
 use crate::skb::Skb;
-use crate::tuple::{FlowKey, TCP};
+use crate::tuple::{self, FlowKey, TCP};
 
 /// Nanoseconds after which a silent flow's tuple counts for nothing: it may belong to somebody
 /// else by then. Its next packet is followed and learned again.
 const IDLE_TCP: u64 = 900 * 1_000_000_000;
 /// The same for what has no connections; conntrack forgets a UDP stream after 120 s.
 const IDLE_OTHER: u64 = 180 * 1_000_000_000;
+/// Ticks after which no tuple counts: the longest of the above, with as many ticks a second as a
+/// kernel has at the most (`CONFIG_HZ`).
+const IDLE_TICKS: u64 = IDLE_TCP / 1_000_000_000 * 1_000;
 /// A tuple's time is written anew when it is this old, not with every packet.
 const RENEW: u64 = 1_000_000_000;
 
@@ -31,7 +36,7 @@ const RENEW: u64 = 1_000_000_000;
 #[inline(always)]
 pub fn is_followed<const BARE: bool>(skb: &Skb, flags: u16) -> bool {
     let candidate = identity::candidate(skb);
-    if candidate.is_none() && !by_flow() {
+    if candidate.is_none() && (!by_flow() || is_a_stranger::<BARE>(skb)) {
         return false;
     }
     let wanted = match candidate {
@@ -128,6 +133,29 @@ fn by_flow() -> bool {
     EXPRESSION.load() & OF_A_PACKET == 0
 }
 
+/// Whether one look tells that a packet belongs to no followed flow. Of what isn't ordinary, or is about
+/// the packet within a tunnel's, it tells nothing.
+#[inline(always)]
+fn is_a_stranger<const BARE: bool>(skb: &Skb) -> bool {
+    if BARE || INNER.load() != 0 {
+        return false;
+    }
+    let Some(place) = tuple::plain_place(skb) else {
+        return false;
+    };
+    match LEARNED.get(place) {
+        Some(learned) => *learned != TAUGHT && ticks().wrapping_sub(*learned) > IDLE_TICKS,
+        None => false,
+    }
+}
+
+/// The kernel's ticks: a load from memory, where the clock takes a helper call and its own time.
+#[inline(always)]
+fn ticks() -> u64 {
+    // SAFETY: the helper only reads a number.
+    unsafe { bpf_jiffies64() }
+}
+
 #[inline(always)]
 fn bare<const BARE: bool>() -> u32 {
     if BARE { look::BARE } else { 0 }
@@ -139,15 +167,24 @@ pub fn learn(key: &FlowKey, time: u64) {
     match FLOWS.get_ptr_mut(key) {
         Some(seen) => {
             // SAFETY: as in is_followed; a time that goes to another tuple's entry renews that.
-            unsafe {
-                if time.wrapping_sub(*seen) > RENEW {
-                    *seen = time;
-                }
+            let seen = unsafe { &mut *seen };
+            if time.wrapping_sub(*seen) <= RENEW {
+                return;
             }
+            *seen = time;
         }
         None => {
             // Without room for it, which an LRU map always makes, its replies aren't followed.
             let _ = FLOWS.insert(key, time, u64::from(BPF_ANY));
+        }
+    }
+    if let Some(learned) = LEARNED.get_ptr_mut(key.place()) {
+        // SAFETY: an entry of the map, which is never freed; eight bytes are written at once. Another
+        // tuple of the same place may have been taught: that stays.
+        unsafe {
+            if *learned != TAUGHT {
+                *learned = ticks();
+            }
         }
     }
 }

@@ -51,30 +51,42 @@ pub extern "C" fn nodecap_look(context: *mut __sk_buff, wanted: u32) -> u32 {
         return 0;
     }
     let skb = Skb::new(context);
-    let Some(headers) = Headers::unpack(nodecap_headers(context, wanted & BARE)) else {
-        return 0;
-    };
+    // Of an ordinary packet, as nearly all are, the headers are where they always are.
+    if wanted & BARE == 0
+        && INNER.load() == 0
+        && let Some(headers) = Headers::plain(&skb)
+    {
+        return find(&skb, &headers, wanted);
+    }
+    match Headers::unpack(nodecap_headers(context, wanted & BARE)) {
+        Some(headers) => find(&skb, &headers, wanted),
+        None => 0,
+    }
+}
+
+#[inline(always)]
+fn find(skb: &Skb, headers: &Headers, wanted: u32) -> u32 {
     let Some(look) = look() else { return 0 };
     let (mut wanted, mut found) = (wanted, 0);
     if CONNTRACK.load() != 0 && wanted & ENTRY != 0 {
-        look.entry = conntrack::entry(&skb);
+        look.entry = conntrack::entry(skb);
         if look.entry != 0 {
             found |= ENTRY;
             wanted |= KEY;
         }
     }
     if wanted & FINGERPRINT != 0
-        && let Some(fingerprint) = headers.fingerprint(&skb)
+        && let Some(fingerprint) = headers.fingerprint(skb)
     {
         look.fingerprint = fingerprint;
         found |= FINGERPRINT;
     }
     if wanted & KEY != 0
-        && let Some(key) = headers.key(&skb)
+        && let Some(key) = headers.key(skb)
     {
         look.key = key;
         found |= KEY;
-        if headers.opens(&skb) {
+        if headers.opens(skb) {
             found |= OPENS;
         }
     }

@@ -7,21 +7,22 @@ use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf};
 use capture_common::counters::Counters;
 use capture_common::filter::{Front, PORT_TABLE_LEN, PROTOCOL_TABLE_LEN, Slot};
+use capture_common::flows::LEARNED_LEN;
 use capture_common::record::MAX_RINGS;
 
 use crate::conntrack::{Scratch, TOLD_LEN};
 use crate::identity::{PACKETS_LEN, Sighted};
 use crate::look::Look;
-use crate::rings::{Ring, Spill};
+use crate::rings::{Ring, Turn};
 use crate::tuple::FlowKey;
 
 /// Records on their way to user space: see [`crate::rings`].
 #[btf_map]
 pub static RINGS: ArrayOfMaps<Ring, { MAX_RINGS as usize }> = ArrayOfMaps::new();
 
-/// Where each CPU goes on when its ring is full.
+/// What each CPU remembers between two records.
 #[map]
-pub static SPILL: PerCpuArray<Spill> = PerCpuArray::with_max_entries(1, 0);
+pub static TURN: PerCpuArray<Turn> = PerCpuArray::with_max_entries(1, 0);
 
 /// Counters by interface index. User space makes the entry before it attaches; index 0, which no
 /// interface has, takes what is counted for an interface without one. Not preallocated: a node
@@ -63,7 +64,7 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 18, 0);
 pub static EVENTS_LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
 /// Packets seen a moment ago. User space makes it one entry long where nothing is remembered, and
-/// so the next two.
+/// so the next three.
 #[map]
 pub static PACKETS: Array<Sighted> = Array::with_max_entries(PACKETS_LEN, 0);
 
@@ -71,6 +72,11 @@ pub static PACKETS: Array<Sighted> = Array::with_max_entries(PACKETS_LEN, 0);
 /// kernel pushes the oldest ones out.
 #[map]
 pub static FLOWS: LruHashMap<FlowKey, u64> = LruHashMap::with_max_entries(1 << 16, 0);
+
+/// When a tuple was last learned, in the kernel's ticks, by its place: in front of [`FLOWS`], see
+/// [`capture_common::flows`].
+#[map]
+pub static LEARNED: Array<u64> = Array::with_max_entries(LEARNED_LEN, 0);
 
 /// Digests of the flows whose conntrack entry was told.
 #[map]

@@ -1,16 +1,16 @@
 //! The exact-fit ring record: a header and the frame's first bytes, copied once, from the packet
 //! straight into the ring. Every failure is counted.
 
-use aya_ebpf::bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use aya_ebpf::bindings::BPF_RB_NO_WAKEUP;
 use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
 use aya_log_ebpf::debug;
 use capture_common::counters::Counters;
 use capture_common::record::{RecordFlags, RecordHeader, SIZE_CLASSES};
 
-use crate::globals::{IDENTITY, SNAPLEN, WAKE_AT};
+use crate::globals::{IDENTITY, SNAPLEN};
 use crate::maps::COUNTERS;
 use crate::packet::Packet;
-use crate::rings::{self, Ring};
+use crate::rings;
 
 /// Counts a packet that matched and puts it into the ring. Returns its time stamp, or `None` where
 /// there is no record.
@@ -87,7 +87,7 @@ struct Slot<const N: usize> {
 fn put<const N: usize>(packet: &impl Packet, lost: u64, flags: u16, len: u32) -> Outcome {
     // SAFETY: the helper only says where it runs.
     let cpu = unsafe { bpf_get_smp_processor_id() };
-    let Some((ring, mut entry)) = rings::reserve::<Slot<N>>(cpu) else {
+    let Some(mut entry) = rings::reserve::<Slot<N>>(cpu) else {
         return Outcome::RingFull;
     };
     let slot = entry.as_mut_ptr();
@@ -131,19 +131,6 @@ fn put<const N: usize>(packet: &impl Packet, lost: u64, flags: u16, len: u32) ->
         entry.discard(u64::from(BPF_RB_NO_WAKEUP));
         return Outcome::Unreadable;
     }
-    entry.submit(wake_up(ring, size_of::<Slot<N>>() as u64));
+    entry.submit(rings::wake_up(size_of::<Slot<N>>() as u64));
     Outcome::Recorded(ktime)
-}
-
-/// Wakes user space once when enough waits in the ring: by the record that crosses the mark.
-/// Never for each packet; below the mark user space comes by itself, by its timer.
-#[inline(always)]
-fn wake_up(ring: &Ring, added: u64) -> u64 {
-    let waiting = rings::waiting(ring);
-    let mark = WAKE_AT.load();
-    if waiting >= mark && waiting < mark + added + 8 {
-        u64::from(BPF_RB_FORCE_WAKEUP)
-    } else {
-        u64::from(BPF_RB_NO_WAKEUP)
-    }
 }

@@ -9,20 +9,30 @@
 
 use core::ptr;
 
-use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_RING_SIZE};
+use aya_ebpf::bindings::{
+    BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE,
+};
 use aya_ebpf::btf_maps::RingBuf;
 use aya_ebpf::helpers::bpf_ringbuf_query;
 use aya_ebpf::maps::ring_buf::RingBufEntry;
 
-use crate::globals::RING_MASK;
-use crate::maps::{RINGS, SPILL};
+use crate::globals::{RING_MASK, WAKE_AT};
+use crate::maps::{RINGS, TURN};
 
 /// A ring; how large it is, user space decides.
 pub type Ring = RingBuf<u8, 4096>;
 
-/// Where a CPU goes on when its own ring is full.
+/// What a CPU remembers between two records.
 #[repr(C)]
-pub struct Spill {
+pub struct Turn {
+    /// Bytes that it has put into rings since it last woke user space.
+    unannounced: u64,
+    spill: Spill,
+}
+
+/// Where it goes on when its own ring is full.
+#[repr(C)]
+struct Spill {
     /// The ring in which there was room last.
     last: u32,
     /// How many records are given up without looking: all rings were full a moment ago, and
@@ -35,18 +45,17 @@ const NONE: u32 = u32::MAX;
 
 /// Room for a `T` in this CPU's ring, or in another one. `None` if there is none.
 #[inline(always)]
-pub fn reserve<T: 'static>(cpu: u32) -> Option<(&'static Ring, RingBufEntry<T>)> {
+pub fn reserve<T: 'static>(cpu: u32) -> Option<RingBufEntry<T>> {
     let home = cpu & RING_MASK.load();
     let ring = RINGS.get(home)?;
     if let Some(entry) = ring.reserve_untyped::<T>(0) {
-        return Some((ring, entry));
+        return Some(entry);
     }
     if RING_MASK.load() == 0 {
         return None;
     }
     let ring = RINGS.get(nodecap_spill(home, size_of::<T>() as u32))?;
-    let entry = ring.reserve_untyped::<T>(0)?;
-    Some((ring, entry))
+    ring.reserve_untyped::<T>(0)
 }
 
 /// Finds a ring besides `home` with room for a record of `len` bytes: its index, or [`NONE`]. By
@@ -55,12 +64,10 @@ pub fn reserve<T: 'static>(cpu: u32) -> Option<(&'static Ring, RingBufEntry<T>)>
 #[unsafe(no_mangle)]
 pub extern "C" fn nodecap_spill(home: u32, len: u32) -> u32 {
     let mask = RING_MASK.load();
-    let Some(spill) = SPILL.get_ptr_mut(0) else {
+    let Some(turn) = turn() else {
         return NONE;
     };
-    // SAFETY: a per-CPU value, and no program that uses it is interrupted by another one on its
-    // CPU (see record::counters).
-    let spill = unsafe { &mut *spill };
+    let spill = &mut turn.spill;
     if spill.blind > 0 {
         spill.blind -= 1;
         return NONE;
@@ -99,13 +106,33 @@ pub extern "C" fn nodecap_spill(home: u32, len: u32) -> u32 {
 /// Whether a record of `len` bytes and its header fit in: `__bpf_ringbuf_reserve`.
 #[inline(always)]
 fn has_room(ring: &Ring, len: u32) -> bool {
-    waiting(ring) + u64::from(len) + 8 < query(ring, BPF_RB_RING_SIZE)
+    query(ring, BPF_RB_AVAIL_DATA) + u64::from(len) + 8 < query(ring, BPF_RB_RING_SIZE)
 }
 
-/// Bytes that user space hasn't given back.
+/// How a record of `len` bytes is to be submitted: each time as much has come in by this CPU as
+/// user space wants to be woken at, it is. Never for each packet; below that it comes by itself, by its
+/// timer.
+///
+/// Counted here, since asking the ring how much waits in it takes a helper call for each packet.
 #[inline(always)]
-pub fn waiting(ring: &Ring) -> u64 {
-    query(ring, BPF_RB_AVAIL_DATA)
+pub fn wake_up(len: u64) -> u64 {
+    let Some(turn) = turn() else {
+        return u64::from(BPF_RB_FORCE_WAKEUP);
+    };
+    turn.unannounced += len + 8;
+    if turn.unannounced < WAKE_AT.load() {
+        return u64::from(BPF_RB_NO_WAKEUP);
+    }
+    turn.unannounced = 0;
+    u64::from(BPF_RB_FORCE_WAKEUP)
+}
+
+#[inline(always)]
+fn turn() -> Option<&'static mut Turn> {
+    let turn = TURN.get_ptr_mut(0)?;
+    // SAFETY: a per-CPU value, and no program that uses it is interrupted by another one on its
+    // CPU (see record::counters); nobody keeps a reference over a call that makes another.
+    Some(unsafe { &mut *turn })
 }
 
 #[inline(always)]

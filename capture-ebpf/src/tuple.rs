@@ -2,7 +2,9 @@
 
 use capture_common::event::EventTuple;
 
-use crate::packet::{Bytes, clamp};
+use capture_common::flows;
+
+use crate::packet::{Bytes, Packet, clamp};
 use crate::parse::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Transport};
 
 /// IP protocol numbers.
@@ -44,17 +46,27 @@ impl FlowKey {
         }
     }
 
-    /// A number for it, the same each time.
+    /// All but the addresses.
     #[inline(always)]
-    pub fn digest(&self) -> u64 {
-        let rest = [
+    fn rest(&self) -> u64 {
+        rest(
             self.source_port,
             self.destination_port,
             self.version,
             self.protocol,
-        ];
-        // SAFETY: eight bytes either way.
-        let mut digest: u64 = unsafe { core::mem::transmute(rest) };
+        )
+    }
+
+    /// Its place in the table of learned ones.
+    #[inline(always)]
+    pub fn place(&self) -> u32 {
+        flows::place(self.source, self.destination, self.rest())
+    }
+
+    /// A number for it, the same each time.
+    #[inline(always)]
+    pub fn digest(&self) -> u64 {
+        let mut digest = self.rest();
         digest = mix(digest, self.source[0]);
         digest = mix(digest, self.source[1]);
         digest = mix(digest, self.destination[0]);
@@ -71,6 +83,14 @@ impl FlowKey {
             destination_port: self.destination_port,
         }
     }
+}
+
+#[inline(always)]
+fn rest(source_port: u16, destination_port: u16, version: u16, protocol: u16) -> u64 {
+    u64::from(source_port)
+        | u64::from(destination_port) << 16
+        | u64::from(version) << 32
+        | u64::from(protocol) << 48
 }
 
 #[inline(always)]
@@ -91,6 +111,9 @@ pub struct Headers {
 /// more-fragments bit, protocol; not the TTL.
 const V4_MASK: u64 = u64::from_ne_bytes([0xff, 0xff, 0xff, 0xff, 0x3f, 0xff, 0, 0xff]);
 
+/// Bytes of an Ethernet header without a tag.
+const LINK_LEN: u32 = 14;
+
 /// No frame that anybody sends has its headers' end further out; the verifier wants a bound well
 /// below 65,536.
 const MAX_TRANSPORT_OFFSET: u32 = 0x7fff;
@@ -109,6 +132,43 @@ impl Headers {
             version,
             transport,
         })
+    }
+
+    /// The headers of an ordinary packet: untagged, without options or extensions, with ports.
+    /// Nothing is looked for; of any other packet nothing is said.
+    #[inline(always)]
+    pub fn plain(packet: &impl Packet) -> Option<Self> {
+        let headers = |version, protocol, offset| Self {
+            ip: LINK_LEN,
+            version,
+            transport: Transport {
+                protocol,
+                offset,
+                later_fragment: false,
+            },
+        };
+        match u16::from_be(packet.half_word(12)?) {
+            ETHERTYPE_IPV4 => {
+                let [version_ihl, _] = packet.half_word(LINK_LEN)?.to_ne_bytes();
+                let fragment = u16::from_be(packet.half_word(LINK_LEN + 6)?);
+                let [_, protocol] = packet.half_word(LINK_LEN + 8)?.to_ne_bytes();
+                if version_ihl & 0xf != 5 || fragment & 0x1fff != 0 {
+                    return None;
+                }
+                // A constant for each, so that less is asked of the same packet again.
+                match protocol {
+                    TCP => Some(headers(4, TCP, LINK_LEN + 20)),
+                    UDP => Some(headers(4, UDP, LINK_LEN + 20)),
+                    _ => None,
+                }
+            }
+            ETHERTYPE_IPV6 => match packet.half_word(LINK_LEN + 6)?.to_ne_bytes()[0] {
+                TCP => Some(headers(6, TCP, LINK_LEN + 40)),
+                UDP => Some(headers(6, UDP, LINK_LEN + 40)),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// As a number that is never 0.
@@ -295,6 +355,30 @@ impl Headers {
                 .read::<[u8; 2]>(self.transport.offset + 12)
                 .is_some_and(|[_, flags]| flags & (SYN | ACK) == SYN)
     }
+}
+
+/// The place of an ordinary packet's tuple ([`Headers::plain`]) in the table of learned ones.
+#[inline(always)]
+pub fn plain_place(packet: &impl Packet) -> Option<u32> {
+    let Headers {
+        ip,
+        version,
+        transport: Transport {
+            protocol, offset, ..
+        },
+    } = Headers::plain(packet)?;
+    let [a, b, c, d] = packet.word(offset)?.to_ne_bytes();
+    let rest = rest(
+        u16::from_be_bytes([a, b]),
+        u16::from_be_bytes([c, d]),
+        version,
+        u16::from(protocol),
+    );
+    if version == 4 {
+        return Some(flows::place_v4(packet.double_word(ip + 12)?, rest));
+    }
+    let (source, destination) = (address(packet, ip + 8)?, address(packet, ip + 24)?);
+    Some(flows::place(source, destination, rest))
 }
 
 /// An IPv4 address in the room of an IPv6 one.

@@ -1,7 +1,8 @@
 //! Teaches the kernel side which tuples to follow: those of flows that were translated before any
 //! packet of theirs matched.
 
-use aya::maps::HashMap;
+use aya::maps::{Array, HashMap};
+use capture_common::flows::{self, TAUGHT};
 use capture_common::names;
 
 use super::error::KernelError;
@@ -22,6 +23,17 @@ impl Kernel {
     pub fn follow(&mut self, tuple: &Tuple, now: u64) -> Result<(), KernelError> {
         if !self.follows {
             return Ok(());
+        }
+        // First what is looked at first.
+        let map = self
+            .ebpf
+            .map_mut(names::LEARNED)
+            .ok_or(KernelError::Missing(names::LEARNED))?;
+        let mut learned: Array<_, u64> = map.try_into().map_err(map_error(names::LEARNED))?;
+        for tuple in [*tuple, tuple.reversed()] {
+            learned
+                .set(place(&key(&tuple)), TAUGHT, 0)
+                .map_err(map_error(names::LEARNED))?;
         }
         let map = self
             .ebpf
@@ -53,6 +65,16 @@ fn key(tuple: &Tuple) -> KeyBytes {
         bytes.copy_from_slice(&number.to_ne_bytes());
     }
     key
+}
+
+/// Its place in the table of learned tuples.
+fn place(key: &KeyBytes) -> u32 {
+    let number = |at: usize| {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&key[at..at + 8]);
+        u64::from_ne_bytes(bytes)
+    };
+    flows::place([number(0), number(8)], [number(16), number(24)], number(32))
 }
 
 fn put_address(bytes: &mut [u8], end: &Endpoint) {

@@ -136,6 +136,7 @@ impl Kernel {
         for (name, used) in [
             (names::PACKETS, remember),
             (names::FLOWS, follow),
+            (names::LEARNED, follow),
             (names::TOLD, conntrack),
         ] {
             if !used {
