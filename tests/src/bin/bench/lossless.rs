@@ -1,42 +1,54 @@
 //! The highest rate at which a capture has every packet in its file.
 
-use crate::capture::{Keep, Tool, beside};
+use crate::capture::{Keep, Tool, Tracking, beside};
 use crate::generator::Pace;
 use crate::report::{Aim, Report, Row};
 use crate::router::Router;
 use crate::{Failure, Scale, progress};
 
-/// Raises the rate for both, by turns, until each has lost packets twice at one rate.
+/// Twice what the others can.
+const WHOLE_AIM: Aim = Aim::RatioAtLeast(2.0);
+
+/// Raises the rate for all, by turns, until each has lost packets twice at one rate.
 pub(crate) fn measure(
     scale: Scale,
     router: &Router,
     other: &Tool,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    for (keep, name) in [
-        (Keep::Start, "96 bytes"),
-        (Keep::Whole, "whole 1,400 bytes"),
+    let start = [other.clone()];
+    let whole: Vec<_> = start.iter().cloned().chain(Tool::further()).collect();
+    for (keep, name, others, aim) in [
+        (Keep::Start, "96 bytes", &start[..], Aim::NoLess),
+        (Keep::Whole, "whole 1,400 bytes", &whole, WHOLE_AIM),
     ] {
-        let mut ladders = [Tool::Nodecap, other.clone()].map(Ladder::new);
+        let mut ours = Ladder::new(Tool::Nodecap(Tracking::On));
+        let mut others: Vec<_> = others.iter().cloned().map(Ladder::new).collect();
         for rate in scale.rates() {
-            for ladder in &mut ladders {
+            for ladder in std::iter::once(&mut ours).chain(&mut others) {
                 ladder.step(scale, router, keep, *rate)?;
             }
         }
-        let [ours, other] = ladders;
-        let limit = if ours.at_generators_limit || other.at_generators_limit {
-            "; packets could come no faster"
-        } else {
-            ""
-        };
-        report.add(Row {
-            what: format!("highest rate without loss, {name}{limit}"),
-            unit: "/s",
-            ours: ours.highest.map(|rate| rate as f64),
-            other: other.highest.map(|rate| rate as f64),
-            aim: Some(Aim::NoLess),
-            ..Row::default()
-        });
+        for other in others {
+            let limit = if ours.at_generators_limit || other.at_generators_limit {
+                "; packets could come no faster"
+            } else {
+                ""
+            };
+            // Those that the column isn't about are named.
+            let name = match &other.tool {
+                Tool::Dumpcap | Tool::NetsniffNg => format!("{name}, beside {}", other.tool),
+                _ => name.to_owned(),
+            };
+            report.add(Row {
+                what: format!("highest rate without loss, {name}{limit}"),
+                unit: "/s",
+                ours: ours.highest.map(|rate| rate as f64),
+                other: other.highest.map(|rate| rate as f64),
+                aim: Some(aim),
+                ..Row::default()
+            });
+        }
     }
     Ok(())
 }

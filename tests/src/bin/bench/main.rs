@@ -39,7 +39,7 @@ use std::process::{Command, ExitCode};
 
 use clap::Parser;
 
-use crate::capture::Tool;
+use crate::capture::{Keep, Tool, Tracking};
 use crate::generator::Pace;
 use crate::report::Report;
 use crate::router::Router;
@@ -203,7 +203,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Err("this takes two CPUs: one sends, the other captures".into());
     }
     let other = match &arguments.against {
-        Some(binary) => Tool::OtherNodecap(fs::canonicalize(binary)?),
+        Some(binary) => Tool::OtherNodecap(fs::canonicalize(binary)?, Tracking::On),
         None => Tool::Tcpdump,
     };
     let mut report = Report::beside(&other.to_string());
@@ -211,7 +211,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut steady = Steady::new()?;
     if wanted(Part::Kernel) {
         progress("the kernel side's program alone");
-        report.section("kernel side, one run by BPF_PROG_TEST_RUN");
+        report.section("kernel side, one run by BPF_PROG_TEST_RUN, over an empty program");
         kernel::measure(scale, &mut steady, &mut report)?;
     }
     if wanted(Part::Filters) {
@@ -239,8 +239,15 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         explain::measure(scale, &router, &mut report)?;
     }
     if wanted(Part::Path) {
+        let start = (Keep::Start, Tracking::On);
         report.section("forwarded packets, 96 bytes of each to a file in memory");
-        path::measure(scale, &router, &other, &mut report)?;
+        path::measure(scale, &router, &other, start, &mut report)?;
+        let untracked = (Keep::Start, Tracking::Off);
+        report.section("the same without tracking");
+        path::measure(scale, &router, &other, untracked, &mut report)?;
+        let whole = (Keep::Whole, Tracking::On);
+        report.section("whole packets of 1,400 bytes, with tracking");
+        path::measure(scale, &router, &other, whole, &mut report)?;
     }
     if wanted(Part::Waiting) {
         report.section("little to do, 96 bytes");

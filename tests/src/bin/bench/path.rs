@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::capture::{Keep, Outcome, Tool, beside};
+use crate::capture::{Keep, Outcome, Tool, Tracking, beside};
 use crate::generator::Pace;
 use crate::report::{Aim, Report, Row};
 use crate::router::{Both, Router};
@@ -13,15 +13,18 @@ const MODERATE: u64 = 100_000;
 
 /// A third of tcpdump's.
 const PATH_AIM: Aim = Aim::RatioAtMost(1.0 / 3.0);
-/// No more than tcpdump's.
-const CPU_AIM: Aim = Aim::RatioAtMost(1.0);
+/// No more than tcpdump's, which tracks nothing.
+const TRACKING_CPU_AIM: Aim = Aim::RatioAtMost(1.0);
+/// Without tracking either.
+const CPU_AIM: Aim = Aim::RatioAtMost(0.6);
 
 /// The added time in the packet's path and the process's CPU time, at a moderate rate and at full
-/// speed, at 96 bytes.
+/// speed.
 pub(crate) fn measure(
     scale: Scale,
     router: &Router,
     other: &Tool,
+    (keep, tracking): (Keep, Tracking),
     report: &mut Report,
 ) -> Result<(), Failure> {
     let moderate = Pace::PerSecond(MODERATE);
@@ -33,11 +36,16 @@ pub(crate) fn measure(
         let mut rounds = Vec::new();
         for round in 1..=scale.path_rounds() {
             progress(&format!("the packet's path at {name}, round {round}"));
-            let round = Round::run(router, other, packets, pace)?;
+            let round = Round::run(router, other, (keep, tracking), packets, pace)?;
             progress(&round.to_string());
             rounds.push(round);
         }
-        describe(&rounds, name, report);
+        let cpu_aim = match (keep, tracking) {
+            (Keep::Start, Tracking::On) => Some(TRACKING_CPU_AIM),
+            (Keep::Start, Tracking::Off) => Some(CPU_AIM),
+            (Keep::Whole, _) => None,
+        };
+        describe(&rounds, name, cpu_aim, report);
     }
     Ok(())
 }
@@ -49,12 +57,18 @@ struct Round {
 }
 
 impl Round {
-    fn run(router: &Router, other: &Tool, packets: u64, pace: Pace) -> Result<Self, Failure> {
+    fn run(
+        router: &Router,
+        other: &Tool,
+        (keep, tracking): (Keep, Tracking),
+        packets: u64,
+        pace: Pace,
+    ) -> Result<Self, Failure> {
         let send = || router.send_both(packets, pace);
         let before = send()?;
-        let ours = beside(router, &Tool::Nodecap, Keep::Start, send)?;
+        let ours = beside(router, &Tool::Nodecap(tracking), keep, send)?;
         let between = send()?;
-        let other = beside(router, other, Keep::Start, send)?;
+        let other = beside(router, &other.tracking(tracking), keep, send)?;
         let after = send()?;
         Ok(Self {
             ours: Stretch::new(before, ours, between),
@@ -102,7 +116,7 @@ impl fmt::Display for Round {
     }
 }
 
-fn describe(rounds: &[Round], name: &str, report: &mut Report) {
+fn describe(rounds: &[Round], name: &str, cpu_aim: Option<Aim>, report: &mut Report) {
     let over =
         |figure: &dyn Fn(&Round) -> f64| median(&rounds.iter().map(figure).collect::<Vec<_>>());
     let both =
@@ -130,12 +144,7 @@ fn describe(rounds: &[Round], name: &str, report: &mut Report) {
     add("added to a captured packet", "ns", added, Some(PATH_AIM));
     add("of it, added to every packet", "ns", elsewhere, None);
     let cpu = both(|stretch| stretch.outcome.cpu_per_packet());
-    add(
-        "process CPU for a captured packet",
-        "ns",
-        cpu,
-        Some(CPU_AIM),
-    );
+    add("process CPU for a captured packet", "ns", cpu, cpu_aim);
     let share = both(|stretch| stretch.outcome.share() * 100.0);
     add("packets captured", "%", share, Some(Aim::NoLess));
 }
@@ -150,7 +159,7 @@ pub(crate) fn measure_waiting(
     for (rate, name) in [(1_000, "1,000"), (10_000, "10,000"), (100_000, "100,000")] {
         progress(&format!("CPU at {name} packets a second"));
         let mut shares = Vec::new();
-        for tool in [&Tool::Nodecap, other] {
+        for tool in [&Tool::Nodecap(Tracking::On), other] {
             let packets = rate * scale.waiting_seconds();
             let outcome = beside(router, tool, Keep::Start, || {
                 router.send(packets, Pace::PerSecond(rate))
