@@ -25,6 +25,28 @@ pub struct Counters {
 
 const _: () = assert!(size_of::<Counters>() == 32);
 
+/// [`Counters`] at a place of their own, found without a hash.
+///
+/// An interface's place is its index modulo [`PLACES`], if no other one had it first; the counters of
+/// all others are in a hash map.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+pub struct Place {
+    /// First, so that they are read in their order too.
+    pub counters: Counters,
+    /// Whose they are: an interface's index, or 0.
+    pub interface: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// How many places there are: a power of two. They take 10 KiB for each CPU.
+pub const PLACES: u32 = 256;
+
+const _: () = assert!(size_of::<Place>() == 40);
+
 impl Counters {
     /// Packets that matched and were lost in the kernel, whatever the cause.
     #[must_use]

@@ -5,6 +5,8 @@
 pub const RINGS: &str = "RINGS";
 /// Map: per-CPU [`crate::counters::Counters`] by interface index.
 pub const COUNTERS: &str = "COUNTERS";
+/// Map: per-CPU [`crate::counters::Place`]s.
+pub const PLACES: &str = "PLACES";
 /// Map: the IPv4 addresses with the options whose list they are on, in
 /// [`crate::filter::Slot`]s.
 pub const ADDRESSES_V4: &str = "ADDRESSES_V4";

@@ -5,7 +5,7 @@ use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::btf_maps::ArrayOfMaps;
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf};
-use capture_common::counters::Counters;
+use capture_common::counters::{self, Counters, Place};
 use capture_common::filter::{Front, PORT_TABLE_LEN, PROTOCOL_TABLE_LEN, Slot};
 use capture_common::flows::LEARNED_LEN;
 use capture_common::record::MAX_RINGS;
@@ -24,8 +24,12 @@ pub static RINGS: ArrayOfMaps<Ring, { MAX_RINGS as usize }> = ArrayOfMaps::new()
 #[map]
 pub static TURN: PerCpuArray<Turn> = PerCpuArray::with_max_entries(1, 0);
 
-/// Counters by interface index. User space makes the entry before it attaches; index 0, which no
-/// interface has, takes what is counted for an interface without one. Not preallocated: a node
+/// Counters of most interfaces.
+#[map]
+pub static PLACES: PerCpuArray<Place> = PerCpuArray::with_max_entries(counters::PLACES, 0);
+
+/// Those of the others by interface index. User space makes the entry before it attaches; index 0,
+/// which no interface has, takes what is counted for an interface without one. Not preallocated: a node
 /// may have thousands of interfaces and a capture be about one.
 #[map]
 pub static COUNTERS: PerCpuHashMap<u32, Counters> =

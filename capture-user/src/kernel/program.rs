@@ -2,14 +2,11 @@
 
 use std::os::fd::OwnedFd;
 
-use aya::maps::{MapData, PerCpuHashMap, PerCpuValues};
 use aya::programs::raw_trace_point::RawTracePointLink;
 use aya::programs::{ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfLoader};
-use capture_common::counters::Counters;
 use capture_common::{LAYOUT_VERSION, names};
 use rustix::io::Errno;
-use zerocopy::{FromBytes as _, IntoBytes as _};
 
 use super::abilities;
 use super::attach::Links;
@@ -22,6 +19,7 @@ use super::probe;
 use super::rings::{self, Rings, Share};
 use super::sys;
 use super::tables::{Places, fill};
+use super::tallies::Tallies;
 use super::types::Types;
 use crate::filter::Tables;
 use crate::packet::Direction;
@@ -35,9 +33,6 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/no
 pub fn object() -> &'static [u8] {
     OBJECT
 }
-
-/// A [`Counters`] as the map holds it.
-type CounterBytes = [u8; size_of::<Counters>()];
 
 /// What the programs are loaded with. It can't change afterwards.
 #[derive(Clone, Debug)]
@@ -81,7 +76,7 @@ pub struct Kernel {
     /// The rings, and how large each is, until their reader is asked for.
     rings: Option<Vec<OwnedFd>>,
     ring_bytes: u32,
-    counters: PerCpuHashMap<MapData, u32, CounterBytes>,
+    pub(super) tallies: Tallies,
     pub(super) links: Links,
 }
 
@@ -169,10 +164,7 @@ impl Kernel {
             .map_err(|error| KernelError::Load(Box::new(error)))?;
         fill(&mut ebpf, places, tables)?;
         let rings = make_rings(&mut ebpf, share)?;
-        let counters = ebpf
-            .take_map(names::COUNTERS)
-            .ok_or(KernelError::Missing(names::COUNTERS))?;
-        let counters = counters.try_into().map_err(map_error(names::COUNTERS))?;
+        let tallies = Tallies::new(&mut ebpf)?;
         let mut kernel = Self {
             ebpf,
             follows: follow,
@@ -182,7 +174,7 @@ impl Kernel {
             places,
             rings: Some(rings),
             ring_bytes: share.bytes,
-            counters,
+            tallies,
             links: Links::default(),
         };
         // Takes what is counted for an interface that has no entry.
@@ -210,52 +202,6 @@ impl Kernel {
     /// [`KernelError`], when it was taken before.
     pub fn log(&mut self) -> Result<KernelLog, KernelError> {
         KernelLog::new(&mut self.ebpf)
-    }
-
-    /// An interface's counters, summed over the CPUs.
-    ///
-    /// # Errors
-    ///
-    /// [`KernelError::Map`].
-    pub fn counters(&self, index: u32) -> Result<Counters, KernelError> {
-        let by_cpu = self
-            .counters
-            .get(&index, 0)
-            .map_err(map_error(names::COUNTERS))?;
-        Ok(by_cpu.iter().fold(Counters::default(), |sum, bytes| {
-            // The array has exactly the struct's size.
-            sum.plus(&Counters::read_from_bytes(bytes).unwrap_or_default())
-        }))
-    }
-
-    /// Starts an interface's counters.
-    ///
-    /// # Errors
-    ///
-    /// [`KernelError::Map`].
-    pub fn count_from_zero(&mut self, index: u32) -> Result<(), KernelError> {
-        let cpus = aya::util::nr_cpus().map_err(|(_, error)| KernelError::Map {
-            map: names::COUNTERS,
-            source: Box::new(error),
-        })?;
-        let zero = Counters::default();
-        let mut bytes: CounterBytes = [0; _];
-        bytes.copy_from_slice(zero.as_bytes());
-        let zeros =
-            PerCpuValues::try_from(vec![bytes; cpus]).map_err(|error| KernelError::Map {
-                map: names::COUNTERS,
-                source: Box::new(error),
-            })?;
-        self.counters
-            .insert(index, zeros, 0)
-            .map_err(map_error(names::COUNTERS))
-    }
-
-    /// Gives an interface's counters up, once nothing is attached there any more.
-    pub fn forget_counters(&mut self, index: u32) {
-        if let Err(error) = self.counters.remove(&index) {
-            tracing::debug!("the counters of index {index} stay: {error}");
-        }
     }
 
     /// The program for a direction and a framing, loaded when first asked for.
