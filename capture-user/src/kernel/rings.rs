@@ -14,13 +14,13 @@ use super::identity::IdentityKey;
 use super::ring::{Next, Place, Ring};
 use super::sys;
 
-/// User space is woken when this part of a ring is waiting; below, it comes by its timer …
+/// A CPU wakes user space each time it has put in this part of a ring; below, it comes by its timer …
 const WAKE_FRACTION: u32 = 8;
-/// … or when so much is, in bytes: what a processor's second cache holds. Then what is looked at to put
+/// … or so much, in bytes: what a processor's second cache holds. Then what is looked at to put
 /// it in order is still near when it is tracked and written.
 const WAKE_AT_MOST: u32 = 384 << 10;
 
-/// How many bytes must wait in a ring of `bytes` for the kernel side to wake user space.
+/// How many bytes a CPU puts into rings of `bytes` until it wakes user space.
 pub(super) fn wake_at(bytes: u32) -> u64 {
     (bytes / WAKE_FRACTION).min(WAKE_AT_MOST).into()
 }
@@ -66,7 +66,7 @@ pub struct Rings {
     /// Says when the kernel side asked for us. Edge-triggered: a ring's own readiness is a level,
     /// true as soon as one byte waits, and would wake us for each packet.
     wake_ups: OwnedFd,
-    /// How much must wait in one of them for that: bytes.
+    /// How much a CPU puts in for that: bytes.
     mark: u64,
 }
 
@@ -158,7 +158,7 @@ impl Rings {
     }
 
     /// Whether so much waits unread in one of them that the kernel side would wake us for it. It does so
-    /// when the mark is crossed, which may have been before what was read was given back.
+    /// each time a CPU has put in as much, which may have been while we read.
     #[must_use]
     pub fn are_past_the_mark(&self) -> bool {
         self.rings.iter().any(|ring| ring.unread() >= self.mark)

@@ -42,7 +42,7 @@ use clap::Parser;
 use crate::capture::{Keep, Tool, Tracking};
 use crate::generator::Pace;
 use crate::report::Report;
-use crate::router::Router;
+use crate::router::{Fate, Router};
 use crate::steady::Steady;
 
 /// Why it can't be measured.
@@ -233,7 +233,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         let what = "runs of the kernel side at the machine's full speed, which count";
         report.circumstances.push((what, full_speed));
     }
-    let router = Router::new()?;
+    let router = Router::new(Fate::Taken)?;
     if wanted(Part::Explain) {
         report.section_beside("a saved file", "tshark");
         explain::measure(scale, &router, &mut report)?;
@@ -242,6 +242,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         let start = (Keep::Start, Tracking::On);
         report.section("forwarded packets, 96 bytes of each to a file in memory");
         path::measure(scale, &router, &other, start, &mut report)?;
+        let dropping = Router::new(Fate::Dropped)?;
+        report.section("the same where all are dropped in the end");
+        path::measure(scale, &dropping, &other, start, &mut report)?;
         let untracked = (Keep::Start, Tracking::Off);
         report.section("the same without tracking");
         path::measure(scale, &router, &other, untracked, &mut report)?;

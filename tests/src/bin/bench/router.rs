@@ -4,6 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use aya::programs::tc::{self, NlOptions, TcAttachOptions};
+use aya::programs::{SchedClassifier, TcAttachType};
+use aya::{Ebpf, EbpfLoader};
+use lab::elf::{instruction, object};
 use lab::frames::{DESTINATION_MAC, Flow, Frame};
 use lab::namespace::Namespace;
 use lab::tool;
@@ -15,12 +19,14 @@ use crate::generator::{Generator, Pace, Sent};
 ///  node                                ends
 ///  watched  198.51.100.1    ────────── far-watched
 ///  plain    198.51.100.129  ────────── far-plain
-///  out      203.0.113.1     ────────── far-out, for which the frames are not meant: it drops them
+///  out      203.0.113.1     ────────── far-out, where they end
 /// ```
 pub(crate) struct Router {
     /// What forwards. It has a tmpfs of its own on /dev/shm, which goes with it.
     pub(crate) node: Namespace,
     _ends: Namespace,
+    /// What takes them there.
+    _taker: Option<Ebpf>,
     watched: u32,
     plain: u32,
 }
@@ -32,7 +38,7 @@ impl Router {
     const PLAIN: &str = "plain";
     const OUT: &str = "out";
 
-    pub(crate) fn new() -> Result<Self, Failure> {
+    pub(crate) fn new(fate: Fate) -> Result<Self, Failure> {
         let (node, ends) = (Namespace::silent(), Namespace::silent());
         // The packets' source is behind only one of the two.
         node.sysctl("net.ipv4.conf.all.rp_filter", "0");
@@ -63,7 +69,12 @@ impl Router {
             let path = Path::new("/sys/class/net").join(name).join("ifindex");
             Ok(fs::read_to_string(node.outside(&path))?.trim().parse()?)
         };
+        let taker = match fate {
+            Fate::Taken => Some(ends.run(|| taker("far-out"))?),
+            Fate::Dropped => None,
+        };
         Ok(Self {
+            _taker: taker,
             watched: index(Self::WATCHED)?,
             plain: index(Self::PLAIN)?,
             node,
@@ -93,6 +104,33 @@ impl Router {
         let [watched, plain] = self.node.run(send)?;
         Ok(Both { watched, plain })
     }
+}
+
+/// What becomes of the packets in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// They are taken, as by a network card or a socket.
+    Taken,
+    /// They are dropped, since they are for somebody else.
+    Dropped,
+}
+
+/// A program that takes what comes in at an interface: `TC_ACT_STOLEN` ends in `consume_skb`, which the
+/// tracepoint for drops isn't told of.
+fn taker(interface: &str) -> Result<Ebpf, Failure> {
+    // r0 = TC_ACT_STOLEN; exit
+    let code = [instruction(0xb7, 0, 0, 0, 4), instruction(0x95, 0, 0, 0, 0)];
+    let mut ebpf = EbpfLoader::new()
+        .btf(None)
+        .load(&object("classifier", "taker", &code))?;
+    let program = ebpf.program_mut("taker").ok_or("no such program")?;
+    let program: &mut SchedClassifier = program.try_into()?;
+    program.load()?;
+    tc::qdisc_add_clsact(interface)?;
+    // TCX knows no such verdict.
+    let options = TcAttachOptions::Netlink(NlOptions::default());
+    program.attach_with_options(interface, TcAttachType::Ingress, options)?;
+    Ok(ebpf)
 }
 
 /// What was sent by turns.
