@@ -86,7 +86,37 @@ fn put_address(bytes: &mut [u8], end: &Endpoint) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// The kernel side finds an ordinary packet's place by the eight bytes in which its IPv4
+        /// addresses lie, and the one that a tuple was taught at by the tuple.
+        #[test]
+        fn a_packet_has_the_place_of_its_tuple(
+            source: [u8; 4],
+            destination: [u8; 4],
+            ports: (u16, u16),
+        ) {
+            let end = |address: [u8; 4], port| Endpoint {
+                address: address.into(),
+                port,
+            };
+            let taught = key(&Tuple {
+                source: end(source, ports.0),
+                destination: end(destination, ports.1),
+                protocol: 17,
+            });
+            let mut in_packet = [0; 8];
+            in_packet[..4].copy_from_slice(&source);
+            in_packet[4..].copy_from_slice(&destination);
+            let rest = u64::from(ports.0) | u64::from(ports.1) << 16 | 4 << 32 | 17 << 48;
+            let seen = flows::place_v4(u64::from_ne_bytes(in_packet), rest);
+            prop_assert_eq!(place(&taught), seen);
+            prop_assert!(seen < flows::LEARNED_LEN);
+        }
+    }
 
     #[test]
     fn a_key_has_addresses_as_in_the_packet_and_numbers_as_the_machine_has_them() {
