@@ -267,16 +267,15 @@ impl Code {
 
     fn load_directly(&mut self, to: Register, size: Size, from: Place, at: usize, check: Check) {
         let short = self.short(at);
-        let (base, offset) = match from {
-            Place::At(k) => {
-                if let Check::Compare(end) = check {
-                    self.copy(R2, START);
-                    self.add(R2, end.cast_signed());
-                    self.check_end(R2, short);
-                }
+        let (base, offset) = match (check, from) {
+            (Check::Known, Place::At(k)) => (START, k as i16),
+            (_, Place::At(k)) => {
+                self.copy(R2, START);
+                self.add(R2, (k + size.bytes()).cast_signed());
+                self.check_end(R2, short);
                 (START, k as i16)
             }
-            Place::BehindX(k) => {
+            (_, Place::BehindX(k)) => {
                 self.copy(R3, X);
                 self.add(R3, k.cast_signed());
                 let limit = Value::Number(DIRECT_MAX.cast_signed());

@@ -46,11 +46,6 @@ pub struct TooLong;
 /// instruction has none above 32,767.
 const DIRECT_MAX: u32 = 0x7f00;
 
-/// How far the first direct read makes sure of the packet, if it doesn't read as far itself: to the
-/// end of an IPv4 header behind an Ethernet header, so that no other read of the two compares
-/// again. A packet that ends before it is left to the helper.
-const HEADERS_END: u32 = 34;
-
 /// Translates a program.
 ///
 /// # Errors
@@ -74,7 +69,7 @@ pub fn translate_indirectly(program: &Program, hook: Hook) -> Result<Vec<Instruc
 fn make(program: &Program, hook: Hook, reads: bool) -> Result<Vec<Instruction>, TooLong> {
     let mut code = Code::new(hook);
     let ops = program.ops();
-    let direct = directly(program, hook, reads);
+    let direct = directly(program, reads);
     let helped = match hook.load_helper() {
         Some(_) => by_helper(program, &direct),
         None => vec![false; ops.len()],
@@ -105,16 +100,14 @@ fn make(program: &Program, hook: Hook, reads: bool) -> Result<Vec<Instruction>, 
 enum Check {
     /// Every way here has read as far already, or it is no load.
     Known,
-    /// So many bytes from the packet's start, by a comparison with its end.
-    Compare(u32),
-    /// By a comparison of its own, since it lies behind `x`.
-    CompareBehindX,
+    /// By a comparison with the packet's end.
+    Compare,
     /// Not at all: it lies too far back.
     Never,
 }
 
 /// What the code that reads directly does at each instruction that it comes to.
-fn directly(program: &Program, hook: Hook, reads: bool) -> Vec<Option<Check>> {
+fn directly(program: &Program, reads: bool) -> Vec<Option<Check>> {
     let ops = program.ops();
     // How many bytes from the start are known to be there, on every way to an instruction.
     let mut known: Vec<Option<u32>> = vec![None; ops.len()];
@@ -136,21 +129,17 @@ fn directly(program: &Program, hook: Hook, reads: bool) -> Vec<Option<Check>> {
         let load = matches!(op, Op::Load(..) | Op::LoadXHeaderLen(_));
         let check = if end > DIRECT_MAX || (load && !reads) {
             Check::Never
-        } else if !fixed {
-            Check::CompareBehindX
-        } else if end <= here {
+        } else if fixed && end <= here {
             Check::Known
-        } else if hook.load_helper().is_some() {
-            Check::Compare(end.max(HEADERS_END))
         } else {
-            Check::Compare(end)
+            Check::Compare
         };
         checks[at] = Some(check);
         if check == Check::Never {
             continue;
         }
-        if let Check::Compare(end) = check {
-            here = end;
+        if fixed {
+            here = here.max(end);
         }
         for next in program.successors(at) {
             known[next] = Some(known[next].map_or(here, |other| other.min(here)));
@@ -164,12 +153,7 @@ fn directly(program: &Program, hook: Hook, reads: bool) -> Vec<Option<Check>> {
 fn by_helper(program: &Program, direct: &[Option<Check>]) -> Vec<bool> {
     let mut helped: Vec<_> = direct
         .iter()
-        .map(|check| {
-            matches!(
-                check,
-                Some(Check::Compare(_) | Check::CompareBehindX | Check::Never)
-            )
-        })
+        .map(|check| matches!(check, Some(Check::Compare | Check::Never)))
         .collect();
     for (at, op) in program.ops().iter().enumerate() {
         if helped[at] && !is_beyond_any_packet(op) {
