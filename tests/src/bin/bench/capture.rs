@@ -209,6 +209,8 @@ fn command(router: &Router, tool: &Tool, keep: Keep, file: &Path) -> Command {
             command.arg((BUFFER_KIB >> 10).to_string());
         }
         Tool::NetsniffNg => {
+            // It says that it is running on standard output, which it doesn't flush.
+            command.args(["sh", "-c", r#"exec "$@" >&2"#, "sh", "stdbuf", "-oL"]);
             command.arg(lab::tool::path("netsniff-ng"));
             // 0xa1b2c3d4: pcap with microseconds.
             command.args(["-s", "-T", "0xa1b2c3d4", "-i", watched, "-S"]);
