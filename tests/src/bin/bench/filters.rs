@@ -7,8 +7,6 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-use aya::EbpfLoader;
-use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use capture_user::filter::expression::Expression;
 use capture_user::filter::expression::classic::Program;
 use capture_user::filter::expression::ebpf::Instruction;
@@ -19,11 +17,12 @@ use capture_user::kernel::{Kernel, Setup};
 use capture_user::packet::Direction;
 use capture_user::target::links::Framing;
 use ipnet::IpNet;
-use lab::elf::{instruction, object};
+use lab::elf::instruction;
 use lab::frames::transport::ACK;
 use lab::frames::{Flow, Frame};
 
 use crate::classic::Classic;
+use crate::code::Code;
 use crate::report::{Aim, Report, Row};
 use crate::steady::{Runs, Steady};
 use crate::{Failure, Scale, median};
@@ -34,53 +33,25 @@ const REPEAT: u32 = 300_000;
 /// How long the lists are.
 const LENGTHS: [u32; 4] = [1, 100, 10_000, 100_000];
 
-/// A program that needs nothing around it.
-struct Code(aya::Ebpf);
+/// An expression's code, for what comes in.
+fn code_of(program: &Program) -> Result<Code, Failure> {
+    // r2 = 0: the direction.
+    let mut code = vec![instruction(0xb4, 2, 0, 0, 0)];
+    code.extend(
+        translate(program, Hook::Tc)?
+            .iter()
+            .map(Instruction::encode),
+    );
+    Code::load(&code)
+}
 
-impl Code {
-    fn load(code: &[[u8; 8]]) -> Result<Self, Failure> {
-        let mut loaded = Self(EbpfLoader::new().btf(None).load(&object(
-            "classifier",
-            "code",
-            code,
-        ))?);
-        loaded.program()?.load()?;
-        Ok(loaded)
+/// How many nanoseconds a program takes to tell whether this packet matches, and that it tells so.
+fn timed(code: &mut Code, packet: &[u8], matches: bool) -> Result<f64, Failure> {
+    let (found, taken) = code.run(packet, REPEAT)?;
+    if (found != 0) != matches {
+        return Err(format!("{found}, not {matches}").into());
     }
-
-    /// An expression's code, for what comes in.
-    fn of(program: &Program) -> Result<Self, Failure> {
-        // r2 = 0: the direction.
-        let mut code = vec![instruction(0xb4, 2, 0, 0, 0)];
-        code.extend(
-            translate(program, Hook::Tc)?
-                .iter()
-                .map(Instruction::encode),
-        );
-        Self::load(&code)
-    }
-
-    fn program(&mut self) -> Result<&mut SchedClassifier, Failure> {
-        let program = self.0.program_mut("code").ok_or("no such program")?;
-        Ok(program.try_into()?)
-    }
-
-    /// How many nanoseconds it takes to tell whether this packet matches.
-    ///
-    /// # Errors
-    ///
-    /// Also if what it tells isn't so.
-    fn timed(&mut self, packet: &[u8], matches: bool) -> Result<f64, Failure> {
-        let run = self.program()?.test_run(TestRunOptions {
-            data_in: Some(packet),
-            repeat: REPEAT,
-            ..TestRunOptions::new()
-        })?;
-        if (run.return_value != 0) != matches {
-            return Err(format!("{}, not {matches}", run.return_value).into());
-        }
-        Ok(run.duration.as_nanos() as f64)
-    }
+    Ok(taken)
 }
 
 /// `tcp port 443` as one would write it: both IP versions, no fragment but the first, no extension
@@ -159,14 +130,14 @@ pub(crate) fn measure_expressions(
         let program = expression
             .program(Framing::Ethernet)
             .map_err(Clone::clone)?;
-        let mut code = Code::of(program)?;
+        let mut code = code_of(program)?;
         for (matches, packet) in [false, true].into_iter().zip(packets) {
             let (mut ours, mut hands, mut theirs) = (Runs::default(), Runs::default(), Vec::new());
             let by_hand = *name == "tcp port 443";
             while !steady.suffices(scale.kernel_runs(), [&ours]) {
-                steady.run(&mut ours, || code.timed(packet, matches))?;
+                steady.run(&mut ours, || timed(&mut code, packet, matches))?;
                 if by_hand {
-                    steady.run(&mut hands, || hand.timed(packet, matches))?;
+                    steady.run(&mut hands, || timed(&mut hand, packet, matches))?;
                 }
                 if theirs.len() < scale.kernel_runs() {
                     theirs.push(classic.cost(program, packet)?);

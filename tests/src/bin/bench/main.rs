@@ -10,7 +10,8 @@
 //! - [`tracking`]: the flow tracker alone; [`explain`]: the same over a file, next to tshark;
 //!   [`traffic`] makes the packets for both
 //! - [`joining`]: how soon an interface that appears is captured on
-//! - [`router`], [`generator`], [`capture`]: where and by what that is measured
+//! - [`router`], [`generator`], [`capture`]: where and by what that is measured; [`code`]: little programs
+//!   for it, given as instructions
 //! - [`report`]: the table; [`compare`]: the one that tells what became of an earlier run's
 //!
 //! Whatever happens, nothing is left behind: the networks and the files in memory are in
@@ -18,6 +19,7 @@
 
 mod capture;
 mod classic;
+mod code;
 mod compare;
 mod explain;
 mod filters;

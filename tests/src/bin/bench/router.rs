@@ -4,15 +4,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use aya::programs::TcAttachType;
 use aya::programs::tc::{self, NlOptions, TcAttachOptions};
-use aya::programs::{SchedClassifier, TcAttachType};
-use aya::{Ebpf, EbpfLoader};
-use lab::elf::{instruction, object};
 use lab::frames::{DESTINATION_MAC, Flow, Frame};
 use lab::namespace::Namespace;
 use lab::tool;
 
 use crate::Failure;
+use crate::code::Code;
 use crate::generator::{Generator, Pace, Sent};
 
 /// ```text
@@ -26,7 +25,7 @@ pub(crate) struct Router {
     pub(crate) node: Namespace,
     _ends: Namespace,
     /// What takes them there.
-    _taker: Option<Ebpf>,
+    _taker: Option<Code>,
     watched: u32,
     plain: u32,
 }
@@ -115,22 +114,18 @@ pub(crate) enum Fate {
     Dropped,
 }
 
-/// A program that takes what comes in at an interface: `TC_ACT_STOLEN` ends in `consume_skb`, which the
-/// tracepoint for drops isn't told of.
-fn taker(interface: &str) -> Result<Ebpf, Failure> {
-    // r0 = TC_ACT_STOLEN; exit
-    let code = [instruction(0xb7, 0, 0, 0, 4), instruction(0x95, 0, 0, 0, 0)];
-    let mut ebpf = EbpfLoader::new()
-        .btf(None)
-        .load(&object("classifier", "taker", &code))?;
-    let program = ebpf.program_mut("taker").ok_or("no such program")?;
-    let program: &mut SchedClassifier = program.try_into()?;
-    program.load()?;
+/// `TC_ACT_STOLEN`, linux/pkt_cls.h. It ends in `consume_skb`, of which the tracepoint for drops isn't told.
+const TC_ACT_STOLEN: i32 = 4;
+
+/// A program that takes what comes in at an interface, for as long as it is held.
+fn taker(interface: &str) -> Result<Code, Failure> {
+    let mut code = Code::returning(TC_ACT_STOLEN)?;
     tc::qdisc_add_clsact(interface)?;
     // TCX knows no such verdict.
     let options = TcAttachOptions::Netlink(NlOptions::default());
-    program.attach_with_options(interface, TcAttachType::Ingress, options)?;
-    Ok(ebpf)
+    code.program()?
+        .attach_with_options(interface, TcAttachType::Ingress, options)?;
+    Ok(code)
 }
 
 /// What was sent by turns.

@@ -5,12 +5,13 @@
 //! into such a time. The program that does nothing takes longer in it, too. So it runs just before
 //! and just after whatever is measured, and a run counts only if it was quick both times.
 
-use aya::EbpfLoader;
-use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
-use lab::elf::{instruction, object};
 use lab::frames::Flow;
 
-use crate::Failure;
+use crate::code::Code;
+use crate::{Failure, median};
+
+/// `TC_ACT_UNSPEC`, linux/pkt_cls.h.
+const TC_ACT_UNSPEC: i32 = -1;
 
 /// Runs of the empty program at once: some milliseconds.
 const REPEAT: u32 = 100_000;
@@ -40,7 +41,7 @@ impl Runs {
 
 /// Tells when the machine runs at full speed.
 pub(crate) struct Steady {
-    empty: aya::Ebpf,
+    empty: Code,
     packet: Vec<u8>,
     /// The least that the empty program took.
     best: f64,
@@ -51,17 +52,8 @@ pub(crate) struct Steady {
 impl Steady {
     /// Loads the empty program.
     pub(crate) fn new() -> Result<Self, Failure> {
-        // r0 = TC_ACT_UNSPEC; exit
-        let code = [
-            instruction(0xb7, 0, 0, 0, -1),
-            instruction(0x95, 0, 0, 0, 0),
-        ];
-        let mut empty = EbpfLoader::new()
-            .btf(None)
-            .load(&object("classifier", "empty", &code))?;
-        program(&mut empty)?.load()?;
         Ok(Self {
-            empty,
+            empty: Code::returning(TC_ACT_UNSPEC)?,
             packet: Flow::new("198.51.100.2:40000", "203.0.113.2:9").udp(b"whatever"),
             best: f64::MAX,
             taken: Vec::new(),
@@ -104,7 +96,7 @@ impl Steady {
 
     /// The same, less what the empty program takes.
     pub(crate) fn beyond_empty(&self, runs: &Runs) -> Vec<f64> {
-        let empty = crate::median(&self.empty_costs());
+        let empty = median(&self.empty_costs());
         let costs = self.costs(runs);
         costs.into_iter().map(|cost| cost - empty).collect()
     }
@@ -131,19 +123,9 @@ impl Steady {
     }
 
     fn pace(&mut self) -> Result<f64, Failure> {
-        let run = program(&mut self.empty)?.test_run(TestRunOptions {
-            data_in: Some(&self.packet),
-            repeat: REPEAT,
-            ..TestRunOptions::new()
-        })?;
-        let taken = run.duration.as_nanos() as f64;
+        let (_, taken) = self.empty.run(&self.packet, REPEAT)?;
         self.best = self.best.min(taken);
         self.taken.push(taken);
         Ok(taken)
     }
-}
-
-fn program(empty: &mut aya::Ebpf) -> Result<&mut SchedClassifier, Failure> {
-    let program = empty.program_mut("empty").ok_or("no such program")?;
-    Ok(program.try_into()?)
 }
