@@ -192,3 +192,52 @@ fn the_numbers_add_up_at_every_moment() {
         (sent, sent)
     );
 }
+
+#[test]
+fn interfaces_that_share_an_entry_of_the_counters_are_counted_each_by_itself() {
+    let namespace = Namespace::silent();
+    let add = |name: &str, index: u32| {
+        namespace.ip_lines([
+            format!("link add {name} index {index} type veth peer name far-{name}"),
+            format!("link set {name} up"),
+            format!("link set far-{name} up"),
+        ]);
+    };
+    let apart = capture_common::counters::DIRECT_LEN;
+    add("shared-a", 1_301);
+    add("shared-b", 1_301 + apart);
+    let scratch = Scratch::new();
+    let file = scratch.path("shared.pcapng");
+    let capture = Nodecap::capture(&namespace, "shared-*")
+        .write(&file)
+        .start();
+    let frames = corpus::rich();
+    replay::send(&namespace, "far-shared-a", &frames[..20]);
+    replay::send(&namespace, "far-shared-b", &frames[..12]);
+    settled(&capture, 32);
+    // The one that has the entry goes, and another comes that would have it too.
+    let said = capture.process().stderr().len();
+    namespace.ip("link del shared-a");
+    capture
+        .process()
+        .wait_for_stderr("a word about shared-a", |text| {
+            text[said..].contains("shared-a").then_some(())
+        });
+    add("shared-c", 1_301 + 2 * apart);
+    capture.wait_for_mention("listening on shared-c too");
+    replay::send(&namespace, "far-shared-c", &frames[..5]);
+    replay::send(&namespace, "far-shared-b", &frames[..3]);
+    settled(&capture, 40);
+    assert_eq!(capture.stop().counts().received, 40);
+
+    let written = CaptureFile::read(&file);
+    for (interface, sent) in [("shared-a", 20), ("shared-b", 15), ("shared-c", 5)] {
+        assert_eq!(
+            written.packets_of(interface).len() as u64,
+            sent,
+            "{interface}"
+        );
+        let accepted = written.statistics_of(interface).accepted;
+        assert_eq!(accepted, Some(sent), "{interface}");
+    }
+}
