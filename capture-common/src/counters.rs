@@ -25,15 +25,15 @@ pub struct Counters {
 
 const _: () = assert!(size_of::<Counters>() == 32);
 
-/// [`Counters`] at a place of their own, found without a hash.
+/// [`Counters`] in an array, found without a hash.
 ///
-/// An interface's place is its index modulo [`PLACES`], if no other one had it first; the counters of
-/// all others are in a hash map.
+/// An interface's entry is its index modulo [`DIRECT_LEN`], if no other one had it first; the counters
+/// of all others are in a hash map.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
 )]
-pub struct Place {
+pub struct DirectCounters {
     /// First, so that they are read in their order too.
     pub counters: Counters,
     /// Whose they are: an interface's index, or 0.
@@ -42,10 +42,10 @@ pub struct Place {
     pub reserved: u32,
 }
 
-/// How many places there are: a power of two. They take 10 KiB for each CPU.
-pub const PLACES: u32 = 256;
+/// Entries of that array: a power of two. They take 10 KiB for each CPU.
+pub const DIRECT_LEN: u32 = 256;
 
-const _: () = assert!(size_of::<Place>() == 40);
+const _: () = assert!(size_of::<DirectCounters>() == 40);
 
 impl Counters {
     /// Packets that matched and were lost in the kernel, whatever the cause.

@@ -3,10 +3,10 @@
 /// Map: the rings that records go through, by [`RING_MASK`] and the CPU's number. User space makes
 /// them.
 pub const RINGS: &str = "RINGS";
-/// Map: per-CPU [`crate::counters::Counters`] by interface index.
+/// Map: per-CPU [`crate::counters::DirectCounters`], those of most interfaces.
+pub const DIRECT_COUNTERS: &str = "DIRECT_COUNTERS";
+/// Map: per-CPU [`crate::counters::Counters`] by interface index, those of the others.
 pub const COUNTERS: &str = "COUNTERS";
-/// Map: per-CPU [`crate::counters::Place`]s.
-pub const PLACES: &str = "PLACES";
 /// Map: the IPv4 addresses with the options whose list they are on, in
 /// [`crate::filter::Slot`]s.
 pub const ADDRESSES_V4: &str = "ADDRESSES_V4";
@@ -72,7 +72,7 @@ pub const EVENTS_LOST: &str = "EVENTS_LOST";
 pub const PACKETS: &str = "PACKETS";
 /// Map: tuples of followed flows.
 pub const FLOWS: &str = "FLOWS";
-/// Map: when a tuple was last learned, by [`crate::flows::place`].
+/// Map: when a tuple was last learned, by [`crate::flows::bucket`].
 pub const LEARNED: &str = "LEARNED";
 /// Map: flows whose conntrack entry was told.
 pub const TOLD: &str = "TOLD";

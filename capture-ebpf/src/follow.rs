@@ -140,10 +140,10 @@ fn is_a_stranger<const BARE: bool>(skb: &Skb) -> bool {
     if BARE || INNER.load() != 0 {
         return false;
     }
-    let Some(place) = tuple::plain_place(skb) else {
+    let Some(bucket) = tuple::plain_bucket(skb) else {
         return false;
     };
-    match LEARNED.get(place) {
+    match LEARNED.get(bucket) {
         Some(learned) => *learned != TAUGHT && ticks().wrapping_sub(*learned) > IDLE_TICKS,
         None => false,
     }
@@ -178,9 +178,9 @@ pub fn learn(key: &FlowKey, time: u64) {
             let _ = FLOWS.insert(key, time, u64::from(BPF_ANY));
         }
     }
-    if let Some(learned) = LEARNED.get_ptr_mut(key.place()) {
+    if let Some(learned) = LEARNED.get_ptr_mut(key.bucket()) {
         // SAFETY: an entry of the map, which is never freed; eight bytes are written at once. Another
-        // tuple of the same place may have been taught: that stays.
+        // tuple of the same bucket may have been taught: that stays.
         unsafe {
             if *learned != TAUGHT {
                 *learned = ticks();

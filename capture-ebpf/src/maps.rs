@@ -5,7 +5,7 @@ use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::btf_maps::ArrayOfMaps;
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf};
-use capture_common::counters::{self, Counters, Place};
+use capture_common::counters::{Counters, DIRECT_LEN, DirectCounters};
 use capture_common::filter::{Front, PORT_TABLE_LEN, PROTOCOL_TABLE_LEN, Slot};
 use capture_common::flows::LEARNED_LEN;
 use capture_common::record::MAX_RINGS;
@@ -13,7 +13,7 @@ use capture_common::record::MAX_RINGS;
 use crate::conntrack::{Scratch, TOLD_LEN};
 use crate::identity::{PACKETS_LEN, Sighted};
 use crate::look::Look;
-use crate::rings::{Ring, Turn};
+use crate::rings::{CpuState, Ring};
 use crate::tuple::FlowKey;
 
 /// Records on their way to user space: see [`crate::rings`].
@@ -22,11 +22,12 @@ pub static RINGS: ArrayOfMaps<Ring, { MAX_RINGS as usize }> = ArrayOfMaps::new()
 
 /// What each CPU remembers between two records.
 #[map]
-pub static TURN: PerCpuArray<Turn> = PerCpuArray::with_max_entries(1, 0);
+pub static CPU_STATE: PerCpuArray<CpuState> = PerCpuArray::with_max_entries(1, 0);
 
 /// Counters of most interfaces.
 #[map]
-pub static PLACES: PerCpuArray<Place> = PerCpuArray::with_max_entries(counters::PLACES, 0);
+pub static DIRECT_COUNTERS: PerCpuArray<DirectCounters> =
+    PerCpuArray::with_max_entries(DIRECT_LEN, 0);
 
 /// Those of the others by interface index. User space makes the entry before it attaches; index 0,
 /// which no interface has, takes what is counted for an interface without one. Not preallocated: a node
@@ -77,7 +78,7 @@ pub static PACKETS: Array<Sighted> = Array::with_max_entries(PACKETS_LEN, 0);
 #[map]
 pub static FLOWS: LruHashMap<FlowKey, u64> = LruHashMap::with_max_entries(1 << 16, 0);
 
-/// When a tuple was last learned, in the kernel's ticks, by its place: in front of [`FLOWS`], see
+/// When a tuple was last learned, in the kernel's ticks, by its bucket: in front of [`FLOWS`], see
 /// [`capture_common::flows`].
 #[map]
 pub static LEARNED: Array<u64> = Array::with_max_entries(LEARNED_LEN, 0);

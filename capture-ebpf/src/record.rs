@@ -4,11 +4,11 @@
 use aya_ebpf::bindings::BPF_RB_NO_WAKEUP;
 use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
 use aya_log_ebpf::debug;
-use capture_common::counters::{self, Counters};
+use capture_common::counters::{Counters, DIRECT_LEN};
 use capture_common::record::{RecordFlags, RecordHeader, SIZE_CLASSES};
 
 use crate::globals::{IDENTITY, SNAPLEN};
-use crate::maps::{COUNTERS, PLACES};
+use crate::maps::{COUNTERS, DIRECT_COUNTERS};
 use crate::packet::Packet;
 use crate::rings;
 
@@ -67,13 +67,13 @@ fn put_in_smallest_class(packet: &impl Packet, lost: u64, flags: u16) -> Outcome
 /// This CPU's counters for the interface.
 #[inline(always)]
 fn counters(interface: u32) -> Option<&'static mut Counters> {
-    if let Some(place) = PLACES.get_ptr_mut(interface % counters::PLACES) {
+    if let Some(direct) = DIRECT_COUNTERS.get_ptr_mut(interface % DIRECT_LEN) {
         // SAFETY: a per-CPU value that only this CPU writes, and a TC program isn't interrupted by
         // another one on its CPU: softirqs don't nest, and the egress path disables them; an XDP
         // program runs in a softirq as well.
-        let place = unsafe { &mut *place };
-        if place.interface == interface {
-            return Some(&mut place.counters);
+        let direct = unsafe { &mut *direct };
+        if direct.interface == interface {
+            return Some(&mut direct.counters);
         }
     }
     let entry = COUNTERS

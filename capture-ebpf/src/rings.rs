@@ -17,14 +17,14 @@ use aya_ebpf::helpers::bpf_ringbuf_query;
 use aya_ebpf::maps::ring_buf::RingBufEntry;
 
 use crate::globals::{RING_MASK, WAKE_AT};
-use crate::maps::{RINGS, TURN};
+use crate::maps::{CPU_STATE, RINGS};
 
 /// A ring; how large it is, user space decides.
 pub type Ring = RingBuf<u8, 4096>;
 
 /// What a CPU remembers between two records.
 #[repr(C)]
-pub struct Turn {
+pub struct CpuState {
     /// Bytes that it has put into rings since it last woke user space.
     unannounced: u64,
     spill: Spill,
@@ -64,10 +64,10 @@ pub fn reserve<T: 'static>(cpu: u32) -> Option<RingBufEntry<T>> {
 #[unsafe(no_mangle)]
 pub extern "C" fn nodecap_spill(home: u32, len: u32) -> u32 {
     let mask = RING_MASK.load();
-    let Some(turn) = turn() else {
+    let Some(state) = state() else {
         return NONE;
     };
-    let spill = &mut turn.spill;
+    let spill = &mut state.spill;
     if spill.blind > 0 {
         spill.blind -= 1;
         return NONE;
@@ -116,23 +116,23 @@ fn has_room(ring: &Ring, len: u32) -> bool {
 /// Counted here, since asking the ring how much waits in it takes a helper call for each packet.
 #[inline(always)]
 pub fn wake_up(len: u64) -> u64 {
-    let Some(turn) = turn() else {
+    let Some(state) = state() else {
         return u64::from(BPF_RB_FORCE_WAKEUP);
     };
-    turn.unannounced += len + 8;
-    if turn.unannounced < WAKE_AT.load() {
+    state.unannounced += len + 8;
+    if state.unannounced < WAKE_AT.load() {
         return u64::from(BPF_RB_NO_WAKEUP);
     }
-    turn.unannounced = 0;
+    state.unannounced = 0;
     u64::from(BPF_RB_FORCE_WAKEUP)
 }
 
 #[inline(always)]
-fn turn() -> Option<&'static mut Turn> {
-    let turn = TURN.get_ptr_mut(0)?;
+fn state() -> Option<&'static mut CpuState> {
+    let state = CPU_STATE.get_ptr_mut(0)?;
     // SAFETY: a per-CPU value, and no program that uses it is interrupted by another one on its
     // CPU (see record::counters); nobody keeps a reference over a call that makes another.
-    Some(unsafe { &mut *turn })
+    Some(unsafe { &mut *state })
 }
 
 #[inline(always)]

@@ -57,10 +57,10 @@ impl FlowKey {
         )
     }
 
-    /// Its place in the table of learned ones.
+    /// Its bucket in the table of learned ones.
     #[inline(always)]
-    pub fn place(&self) -> u32 {
-        flows::place(self.source, self.destination, self.rest())
+    pub fn bucket(&self) -> u32 {
+        flows::bucket(self.source, self.destination, self.rest())
     }
 
     /// A number for it, the same each time.
@@ -364,9 +364,9 @@ impl Headers {
     }
 }
 
-/// The place of an ordinary packet's tuple ([`Headers::plain`]) in the table of learned ones.
+/// The bucket of an ordinary packet's tuple ([`Headers::plain`]) in the table of learned ones.
 #[inline(always)]
-pub fn plain_place(packet: &impl Packet) -> Option<u32> {
+pub fn plain_bucket(packet: &impl Packet) -> Option<u32> {
     let Headers {
         ip,
         version,
@@ -382,10 +382,10 @@ pub fn plain_place(packet: &impl Packet) -> Option<u32> {
         u16::from(protocol),
     );
     if version == 4 {
-        return Some(flows::place_v4(packet.double_word(ip + 12)?, rest));
+        return Some(flows::bucket_v4(packet.double_word(ip + 12)?, rest));
     }
     let (source, destination) = (address(packet, ip + 8)?, address(packet, ip + 24)?);
-    Some(flows::place(source, destination, rest))
+    Some(flows::bucket(source, destination, rest))
 }
 
 /// An IPv4 address in the room of an IPv6 one.

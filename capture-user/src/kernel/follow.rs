@@ -32,7 +32,7 @@ impl Kernel {
         let mut learned: Array<_, u64> = map.try_into().map_err(map_error(names::LEARNED))?;
         for tuple in [*tuple, tuple.reversed()] {
             learned
-                .set(place(&key(&tuple)), TAUGHT, 0)
+                .set(bucket(&key(&tuple)), TAUGHT, 0)
                 .map_err(map_error(names::LEARNED))?;
         }
         let map = self
@@ -67,14 +67,14 @@ fn key(tuple: &Tuple) -> KeyBytes {
     key
 }
 
-/// Its place in the table of learned tuples.
-fn place(key: &KeyBytes) -> u32 {
+/// Its bucket in the table of learned tuples.
+fn bucket(key: &KeyBytes) -> u32 {
     let number = |at: usize| {
         let mut bytes = [0; 8];
         bytes.copy_from_slice(&key[at..at + 8]);
         u64::from_ne_bytes(bytes)
     };
-    flows::place([number(0), number(8)], [number(16), number(24)], number(32))
+    flows::bucket([number(0), number(8)], [number(16), number(24)], number(32))
 }
 
 fn put_address(bytes: &mut [u8], end: &Endpoint) {
@@ -91,10 +91,10 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// The kernel side finds an ordinary packet's place by the eight bytes in which its IPv4
+        /// The kernel side finds an ordinary packet's bucket by the eight bytes in which its IPv4
         /// addresses lie, and the one that a tuple was taught at by the tuple.
         #[test]
-        fn a_packet_has_the_place_of_its_tuple(
+        fn a_packet_has_the_bucket_of_its_tuple(
             source: [u8; 4],
             destination: [u8; 4],
             ports: (u16, u16),
@@ -112,8 +112,8 @@ mod tests {
             in_packet[..4].copy_from_slice(&source);
             in_packet[4..].copy_from_slice(&destination);
             let rest = u64::from(ports.0) | u64::from(ports.1) << 16 | 4 << 32 | 17 << 48;
-            let seen = flows::place_v4(u64::from_ne_bytes(in_packet), rest);
-            prop_assert_eq!(place(&taught), seen);
+            let seen = flows::bucket_v4(u64::from_ne_bytes(in_packet), rest);
+            prop_assert_eq!(bucket(&taught), seen);
             prop_assert!(seen < flows::LEARNED_LEN);
         }
     }

@@ -1,7 +1,7 @@
 //! The kernel boundary: the only place that knows aya, and the only one in user space with
 //! `unsafe` in it.
 //!
-//! - [`program`]: loads the programs with a filter; `tables` fills in the filter; `tallies` counts;
+//! - [`program`]: loads the programs with a filter; `tables` fills in the filter; `counters` reads counters;
 //!   [`attach`] attaches and detaches them; [`test_run`] runs one by itself
 //! - [`rings`]: the user side of the rings that packets come out of, and [`ring`] of one: read in
 //!   place and released in batches
@@ -25,6 +25,7 @@
 pub mod abilities;
 pub mod attach;
 mod btf;
+mod counters;
 pub mod error;
 pub mod events;
 pub mod expression;
@@ -41,7 +42,6 @@ pub mod ring;
 pub mod rings;
 mod sys;
 mod tables;
-mod tallies;
 pub mod test_run;
 pub mod tracepoints;
 mod types;

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::abilities;
 use super::attach::Links;
+use super::counters::CounterMaps;
 use super::error::{KernelError, errno};
 use super::expression;
 use super::identity::IdentityKey;
@@ -19,7 +20,6 @@ use super::probe;
 use super::rings::{self, Rings, Share};
 use super::sys;
 use super::tables::{Places, fill};
-use super::tallies::Tallies;
 use super::types::Types;
 use crate::filter::Tables;
 use crate::packet::Direction;
@@ -76,7 +76,7 @@ pub struct Kernel {
     /// The rings, and how large each is, until their reader is asked for.
     rings: Option<Vec<OwnedFd>>,
     ring_bytes: u32,
-    pub(super) tallies: Tallies,
+    pub(super) counter_maps: CounterMaps,
     pub(super) links: Links,
 }
 
@@ -164,7 +164,7 @@ impl Kernel {
             .map_err(|error| KernelError::Load(Box::new(error)))?;
         fill(&mut ebpf, places, tables)?;
         let rings = make_rings(&mut ebpf, share)?;
-        let tallies = Tallies::new(&mut ebpf)?;
+        let counter_maps = CounterMaps::new(&mut ebpf)?;
         let mut kernel = Self {
             ebpf,
             follows: follow,
@@ -174,7 +174,7 @@ impl Kernel {
             places,
             rings: Some(rings),
             ring_bytes: share.bytes,
-            tallies,
+            counter_maps,
             links: Links::default(),
         };
         // Takes what is counted for an interface that has no entry.
