@@ -114,11 +114,6 @@ const V4_MASK: u64 = u64::from_ne_bytes([0xff, 0xff, 0xff, 0xff, 0x3f, 0xff, 0, 
 /// Bytes of an Ethernet header without a tag.
 const LINK_LEN: u32 = 14;
 
-/// How far behind the start of a UDP header the last bytes lie that a fingerprint holds. VXLAN's header,
-/// an Ethernet header, an IPv6 header and a segment's ports make 8 + 8 + 14 + 40 + 4: then come its
-/// numbers.
-const UDP_REACH: u32 = 74;
-
 /// No frame that anybody sends has its headers' end further out; the verifier wants a bound well
 /// below 65,536.
 const MAX_TRANSPORT_OFFSET: u32 = 0x7fff;
@@ -299,17 +294,15 @@ impl Headers {
                 Some(mix(print, u64::from(packet.word(offset + 12)?)))
             }
             UDP => {
-                // The payload's start, and its end or, of a longer one, what is as far in as the numbers
-                // of a segment in a tunnel: of many protocols the start is always the same. Not the
-                // end of all, since that lies where nobody else has looked. NAT changes the checksum
-                // alone.
+                // The payload's start and its end: of many protocols one of the two is always the
+                // same. NAT changes the checksum alone.
                 let len = u32::from(u16::from_be(packet.half_word(offset + 4)?)) & 0x7fff;
                 print = mix(print, u64::from(len));
                 print = mix(print, sample(packet, offset + 8));
                 print = mix(print, sample(packet, offset + 16));
                 if len >= 24 {
-                    let far = clamp(u64::from(offset + (len - 8).min(UDP_REACH)), MAX_OFFSET);
-                    print = mix(print, sample(packet, far as u32));
+                    let end = clamp(u64::from(offset + len - 8), MAX_OFFSET) as u32;
+                    print = mix(print, sample(packet, end));
                 }
                 Some(print)
             }
