@@ -33,7 +33,7 @@ fn an_expression_is_shown_as_tcpdump_shows_it_and_as_the_kernel_gets_it() {
         "(000) ldh      [12]",
         // The tag that the kernel took out of the frame.
         "ldb      [vlanp]",
-        "r9 = *(u32 *)(r6 +76)",
+        "r2 = *(u32 *)(r1 +76)",
         "call bpf_skb_load_bytes",
         " instructions, ",
     ] {

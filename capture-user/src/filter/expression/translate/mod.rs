@@ -8,18 +8,27 @@
 //!
 //! | register | holds |
 //! | --- | --- |
-//! | `r6` | the context |
-//! | `r7`, `r8` | classic BPF's `a` and `x`, their upper halves 0 |
-//! | `r9`, `r5` | the packet's start and end, in the first code |
-//! | `r0` to `r4` | what one instruction takes |
+//! | `r0`, `r4` | classic BPF's `a` and `x`, their upper halves 0; while a load is checked the packet's place in its destination |
+//! | `r1` | the context |
+//! | `r2`, `r3` | the packet's start and end, in the first code |
+//! | `r5` | `x`'s place in the packet, where it was found, in the first code |
 //!
-//! Below the frame pointer are the memory words that the program uses, then a place for the helper
-//! to write to, then what `egress` was.
+//! None that a function has to save for its caller: so what nearly every packet comes through saves
+//! nothing, and around a helper what is still needed is kept below the frame pointer. There are also
+//! the memory words that the program uses, a place for the helper to write to, and what `egress` was.
+//!
+//! - `known`: what is known of each classic instruction before code is made
+//! - `code`: what each becomes
+//! - `packet`: what reads the packet
 
 mod code;
+mod known;
+mod packet;
+#[cfg(test)]
+mod tests;
 
 use self::code::{Code, Label};
-use super::classic::{Op, Place, Program};
+use super::classic::Program;
 use super::ebpf::Instruction;
 
 /// What kind of program the code is for: what its context holds, and what reads the packet.
@@ -41,10 +50,6 @@ pub enum Hook {
     "translated for the kernel it is longer than a jump can go: give long lists to options such as --host and --port"
 )]
 pub struct TooLong;
-
-/// Beyond it a direct read is left to the helper: the verifier takes no offset near 65,536, and an
-/// instruction has none above 32,767.
-const DIRECT_MAX: u32 = 0x7f00;
 
 /// Translates a program.
 ///
@@ -68,23 +73,18 @@ pub fn translate_indirectly(program: &Program, hook: Hook) -> Result<Vec<Instruc
 
 fn make(program: &Program, hook: Hook, reads: bool) -> Result<Vec<Instruction>, TooLong> {
     let mut code = Code::new(hook);
-    let ops = program.ops();
-    let direct = directly(program, reads);
-    let helped = match hook.load_helper() {
-        Some(_) => by_helper(program, &direct),
-        None => vec![false; ops.len()],
-    };
-    code.enter(ops);
-    for (at, op) in ops.iter().enumerate() {
-        if let Some(check) = direct[at] {
+    let (steps, read) = known::steps(program, reads, hook.load_helper().is_some());
+    code.enter(program, read);
+    for (at, (op, step)) in program.ops().iter().zip(&steps).enumerate() {
+        if step.direct.is_some() {
             code.label(Label::Direct(at));
-            code.op(op, at, Some(check));
+            code.op(op, at, step, step.direct);
         }
     }
-    for (at, op) in ops.iter().enumerate() {
-        if helped[at] {
+    for (at, (op, step)) in program.ops().iter().zip(&steps).enumerate() {
+        if step.helped {
             code.label(Label::Helped(at));
-            code.op(op, at, None);
+            code.op(op, at, step, None);
         }
     }
     // The verifier wants no instruction that nothing leads to.
@@ -93,81 +93,6 @@ fn make(program: &Program, hook: Hook, reads: bool) -> Result<Vec<Instruction>, 
         code.return_number(0);
     }
     code.link()
-}
-
-/// How a direct load has to make sure of its bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Check {
-    /// Every way here has read as far already, or it is no load.
-    Known,
-    /// By a comparison with the packet's end.
-    Compare,
-    /// Not at all: it lies too far back.
-    Never,
-}
-
-/// What the code that reads directly does at each instruction that it comes to.
-fn directly(program: &Program, reads: bool) -> Vec<Option<Check>> {
-    let ops = program.ops();
-    // How many bytes from the start are known to be there, on every way to an instruction.
-    let mut known: Vec<Option<u32>> = vec![None; ops.len()];
-    if let Some(first) = known.first_mut() {
-        *first = Some(0);
-    }
-    let mut checks = vec![None; ops.len()];
-    // Jumps go forwards: when an instruction's turn comes, all ways to it have been seen.
-    for (at, op) in ops.iter().enumerate() {
-        let Some(mut here) = known[at] else {
-            continue;
-        };
-        let (end, fixed) = match *op {
-            Op::Load(size, Place::At(k)) => (k.saturating_add(size.bytes()), true),
-            Op::LoadXHeaderLen(k) => (k.saturating_add(1), true),
-            Op::Load(_, Place::BehindX(k)) => (k, false),
-            _ => (0, true),
-        };
-        let load = matches!(op, Op::Load(..) | Op::LoadXHeaderLen(_));
-        let check = if end > DIRECT_MAX || (load && !reads) {
-            Check::Never
-        } else if fixed && end <= here {
-            Check::Known
-        } else {
-            Check::Compare
-        };
-        checks[at] = Some(check);
-        if check == Check::Never {
-            continue;
-        }
-        if fixed {
-            here = here.max(end);
-        }
-        for next in program.successors(at) {
-            known[next] = Some(known[next].map_or(here, |other| other.min(here)));
-        }
-    }
-    checks
-}
-
-/// Which instructions the code that asks the helper comes to: from each load that can be short to
-/// the end.
-fn by_helper(program: &Program, direct: &[Option<Check>]) -> Vec<bool> {
-    let mut helped: Vec<_> = direct
-        .iter()
-        .map(|check| matches!(check, Some(Check::Compare | Check::Never)))
-        .collect();
-    for (at, op) in program.ops().iter().enumerate() {
-        if helped[at] && !is_beyond_any_packet(op) {
-            for next in program.successors(at) {
-                helped[next] = true;
-            }
-        }
-    }
-    helped
-}
-
-/// A load behind `x` that added up in 64 bits is beyond any packet, whatever `x` is.
-fn is_beyond_any_packet(op: &Op) -> bool {
-    matches!(*op, Op::Load(_, Place::BehindX(k)) if k > i32::MAX.cast_unsigned())
 }
 
 impl Hook {
