@@ -37,6 +37,21 @@ impl Tuple {
             protocol: self.protocol,
         }
     }
+
+    /// Whether such packets have no other addresses anywhere: what is sent to a group or to all, or
+    /// from no address yet, and what IPv6 has on one link only (RFC 4291, 2.5.6). Many hosts send
+    /// them byte for byte alike. IPv4's link-local addresses are no such: services of a node and of
+    /// clouds have them, and are translated.
+    pub(super) fn is_of_one_link(&self) -> bool {
+        [self.source, self.destination]
+            .iter()
+            .any(|end| match end.address {
+                IpAddr::V4(it) => it.is_multicast() || it.is_broadcast() || it.is_unspecified(),
+                IpAddr::V6(it) => {
+                    it.is_multicast() || it.is_unicast_link_local() || it.is_unspecified()
+                }
+            })
+    }
 }
 
 impl From<SocketAddr> for Endpoint {

@@ -122,6 +122,27 @@ fn datagrams_and_echoes_are_translated_too() {
 }
 
 #[test]
+fn what_many_send_alike_to_a_group_is_no_translation_though_an_skb_is_used_again() {
+    for (one, other, group) in [
+        ("172.17.0.2:5353", "192.0.2.1:5353", "224.0.0.251:5353"),
+        ("0.0.0.0:68", "192.0.2.1:68", "255.255.255.255:67"),
+        ("[fe80::1]:5353", "[fe80::2]:5353", "[ff02::fb]:5353"),
+        ("[::]:5353", "[fe80::2]:5353", "[ff02::fb]:5353"),
+        ("[fe80::1]:7", "[2001:db8::2]:7", "[2001:db8::9]:7"),
+    ] {
+        let mut node = Node::new();
+        let packet = Packet::udp(one, group, b"the same question");
+        node.pass(&[
+            (VETH, IN, &packet),
+            (ETH0, OUT, &packet.translated(other, group)),
+        ]);
+        let told = node.end();
+        assert!(told.nats.is_empty(), "{one} and {other} to {group}");
+        assert_eq!(told.flows.len(), 2);
+    }
+}
+
+#[test]
 fn a_rebuilt_skb_shows_a_translation_by_its_fingerprint_if_it_is_like_one_packet_only() {
     let packet = Packet::tcp(POD, SERVER, "P.", 1_000, 5).data(10);
     let behind = packet.translated(MASQUERADED, SERVER);

@@ -117,8 +117,15 @@ impl Tracker {
 
     /// Whether a packet can have got another tuple on its way to a hook.
     fn may_become(&self, live: &Live, hook: Hook, read: &Read) -> bool {
-        let last = live.hooks[live.last_stop()];
+        let stop = live.last_stop();
+        let last = live.hooks[stop];
         let (was, is) = (last.direction(), hook.direction());
+        let flow = self.table.get(live.flow);
+        let tuple_was = flow.map(|flow| self.table.leg(flow, live.legs[stop]));
+        let mut tuples = [tuple_was, read.tuple()].into_iter().flatten();
+        if tuples.any(|tuple| tuple.is_of_one_link()) {
+            return false;
+        }
         match (was, is) {
             // What comes out of a container wasn't anywhere on this node before.
             (Direction::In, Direction::In) if self.role(hook.interface()) == Role::Pod => false,
