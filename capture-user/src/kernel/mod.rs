@@ -17,6 +17,7 @@
 //! - [`relinquish`]: becoming an ordinary user who keeps just what is needed
 //! - [`error`]: what the kernel refused, and the remedy
 //! - [`log`]: the kernel side's own diagnostics
+//! - [`heap`]: gives back the memory that loading took
 //! - `sys`: the system call itself, for what aya doesn't do
 //! - [`xtables`]: the tables of iptables-legacy
 //!
@@ -30,6 +31,7 @@ pub mod error;
 pub mod events;
 pub mod expression;
 mod follow;
+pub mod heap;
 mod identity;
 mod layout;
 pub mod libpcap;

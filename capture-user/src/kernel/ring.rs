@@ -3,8 +3,9 @@
 //! aya's own reader gives each record back before the next, which costs a full barrier a packet
 //! and leaves no way to hold records in place while they are put in order. This one speaks the
 //! kernel's `BPF_MAP_TYPE_RINGBUF` protocol (Documentation/bpf/ringbuf.rst): a page with the
-//! consumer's position, a page with the producer's, then the data, mapped twice in a row so that
-//! every record is contiguous. A record is an eight-byte header (length, with a busy and a
+//! consumer's position, a page with the producer's, then the data, and once more as much of its
+//! beginning as a record can be long, so that every record is contiguous. (The kernel would map all of
+//! it twice; what is mapped counts as the process's memory, each time.) A record is an eight-byte header (length, with a busy and a
 //! discard bit) and the bytes, rounded up to eight.
 #![expect(
     unsafe_code,
@@ -66,9 +67,12 @@ pub struct Ring {
     number: u32,
     /// One page: the consumer's position.
     consumer: Mapping,
-    /// One page with the producer's position, then the data, twice.
+    /// One page with the producer's position, then the data, then so much of it again as the
+    /// longest record needs that begins at its end.
     producer: Mapping,
     page: usize,
+    /// Bytes of that record, without its header.
+    longest: usize,
     mask: u64,
     key: IdentityKey,
     /// Up to where the kernel side had come when we last looked. It writes its position with each
@@ -131,12 +135,16 @@ impl Ring {
         let size = bytes as usize;
         let fd = map.as_fd();
         let consumer = Mapping::new(fd, page, ProtFlags::READ | ProtFlags::WRITE, 0)?;
-        let producer = Mapping::new(fd, page + 2 * size, ProtFlags::READ, page as u64)?;
+        let longest = MAX_SNAPLEN as usize + size_of::<RecordHeader>();
+        let again = (longest + HEADER_LEN as usize).next_multiple_of(page);
+        let producer = page + size + again.min(size);
+        let producer = Mapping::new(fd, producer, ProtFlags::READ, page as u64)?;
         let mut ring = Self {
             number,
             consumer,
             producer,
             page,
+            longest,
             mask: u64::from(bytes) - 1,
             key,
             known: 0,
@@ -273,10 +281,14 @@ impl Ring {
         if position < self.released || position >= self.read {
             return None;
         }
-        let len = self.length_word(position) & !(BUSY | DISCARD);
-        // SAFETY: submitted and not yet released, so the kernel doesn't touch these `len` bytes;
-        // they are contiguous, since the data is mapped twice and no record is larger than it.
-        Some(unsafe { std::slice::from_raw_parts(self.at(position + HEADER_LEN), len as usize) })
+        let len = (self.length_word(position) & !(BUSY | DISCARD)) as usize;
+        if len > self.longest {
+            return None;
+        }
+        // SAFETY: submitted and not yet released, so the kernel doesn't touch these `len` bytes.
+        // They are contiguous: behind the data its beginning is mapped again, all of it or as much as
+        // `longest` and a header, and no record is larger than the data.
+        Some(unsafe { std::slice::from_raw_parts(self.at(position + HEADER_LEN), len) })
     }
 
     /// Up to where [`Ring::advance`] has come.
@@ -320,7 +332,7 @@ impl Ring {
     /// back.
     #[must_use]
     pub fn may_have_been_full(&self) -> bool {
-        let largest = (MAX_SNAPLEN as usize + size_of::<RecordHeader>()) as u64 + HEADER_LEN;
+        let largest = self.longest as u64 + HEADER_LEN;
         self.held() + largest > self.mask
     }
 }

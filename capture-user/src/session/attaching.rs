@@ -1,18 +1,18 @@
 //! Attaching at the start: to what was named before anything else happens, to the rest of what a glob or
 //! `any` stands for while packets are moved already.
 //!
-//! The kernel waits for a grace period each time (`tcx_entry_sync`), some 20 ms for each way of each
+//! The kernel waits for a grace period each time (`tcx_entry_sync`), some 10 to 20 ms for each way of each
 //! interface, and under a lock that all of them share: hundreds of interfaces take many seconds, whoever
-//! waits for them. What comes meanwhile at those that are attached to would fill the ring if nobody emptied
+//! waits for them. (It waits for none with clsact filters.) What comes meanwhile at those that are attached to would fill the ring if nobody emptied
 //! it.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc::Sender;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use capture_common::counters::Counters;
-use tokio::time::timeout;
 
+use super::at_once::at_once;
 use super::attached::Attached;
 use super::attachment::Attachments;
 use super::mover::{Command, Event};
@@ -26,6 +26,9 @@ use crate::target::links::Link;
 use crate::target::name::printable;
 use crate::target::select::Selection;
 use crate::target::watch::{LinkEvent, Watch};
+
+/// After how long it is said how long it takes.
+const LONG: Duration = Duration::from_secs(1);
 
 /// The interfaces that are still to be attached to.
 pub(super) struct Attaching {
@@ -63,7 +66,7 @@ impl Attaching {
     /// Takes in what has happened since the interfaces were listed.
     async fn hear(&mut self, watch: &mut Watch) {
         // What goes wrong here does so again for whoever watches next.
-        while let Ok(Ok(event)) = timeout(Duration::ZERO, watch.next()).await {
+        while let Some(Ok(event)) = at_once(watch.next()).await {
             let (index, name) = match &event {
                 LinkEvent::Removed { index, .. } => (*index, None),
                 LinkEvent::Appeared(link) | LinkEvent::Changed(link) => {
@@ -150,6 +153,8 @@ impl Session {
     /// that, if anything did: then it is `None` if the mover knows why.
     pub(super) async fn begin(&mut self) -> Option<Option<StopReason>> {
         let mut attaching = self.attaching.take()?;
+        let begun = Instant::now();
+        let mut told = false;
         let mut ended = None;
         while ended.is_none() && !attaching.left.is_empty() {
             let next = attaching.next(
@@ -163,6 +168,14 @@ impl Session {
                 Ok(()) => self.ended_meanwhile().await,
                 Err(error) => Some(Some(StopReason::Failure(error))),
             };
+            let taken = begun.elapsed();
+            if !told && taken > LONG && self.plan.hook == Hook::Tc {
+                told = true;
+                let (done, left) = (attaching.names.len(), attaching.left.len());
+                if let Some(hint) = hint(done, left, taken) {
+                    self.status.say(&format!("nodecap: {hint}"));
+                }
+            }
         }
         let now = clock::monotonic();
         self.command(Command::Begin(now));
@@ -220,5 +233,33 @@ impl Session {
                 Err(_) => return None,
             }
         }
+    }
+}
+
+/// What to say where so many interfaces took so long, and so many are left; nothing, if they soon are
+/// attached to as well.
+fn hint(done: usize, left: usize, taken: Duration) -> Option<String> {
+    let to_go = taken.as_secs_f64() / done.max(1) as f64 * left as f64;
+    (to_go >= 1.0).then(|| {
+        format!(
+            "attached to the first {done} interfaces, {left} more take some {to_go:.0} s: the kernel \
+             waits a moment for each; with --hook clsact it doesn't"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::hint;
+
+    #[test]
+    fn it_is_said_how_long_hundreds_of_interfaces_take() {
+        let second = Duration::from_secs(1);
+        let said = hint(50, 450, second).unwrap();
+        assert!(said.starts_with("attached to the first 50 interfaces, 450 more take some 9 s"));
+        assert!(said.contains("--hook clsact"));
+        assert_eq!(hint(50, 40, second), None);
     }
 }

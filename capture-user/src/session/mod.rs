@@ -13,6 +13,7 @@
 //! - `watching`, `joining`, `ending`: the session itself, while it runs, as interfaces come and go, and
 //!   at its end
 //! - `about`: what every file says of the capture
+//! - `at_once`: what has happened by now, without waiting
 //! - `start`: from a plan to everything attached and open; `destination`: where the capture file goes;
 //!   `attached`: the kernel side of it, `attaching`: how that comes about,
 //!   `attachment`: what is said of how that is done, `evidence`: what else is listened to,
@@ -26,6 +27,7 @@
 //!   finds out about both
 
 mod about;
+mod at_once;
 mod attached;
 mod attaching;
 mod attachment;
@@ -92,6 +94,7 @@ use self::undecided::Undecided;
 use crate::error::{Error, Result};
 use crate::evidence::conntrack::Conntrack;
 use crate::filter::Tables;
+use crate::kernel::heap;
 use crate::kernel::log::KernelLog;
 use crate::metrics::server::Question;
 use crate::target::select::Selection;
@@ -156,7 +159,10 @@ impl Session {
     async fn run(mut self) -> Result<Outcome> {
         let reason = match self.begin().await {
             Some(ended) => ended,
-            None => self.watch_over().await,
+            None => {
+                heap::give_back();
+                self.watch_over().await
+            }
         };
         self.finish(reason).await
     }

@@ -2,6 +2,7 @@
 
 use tokio::signal::unix::{self, SignalKind};
 
+use super::at_once::at_once;
 use crate::error::{Error, Result};
 
 /// What a signal asks for.
@@ -48,8 +49,7 @@ impl Signals {
 
     /// The next signal, if one has come.
     pub(super) async fn waiting(&mut self) -> Option<Signal> {
-        let next = tokio::time::timeout(std::time::Duration::ZERO, self.next());
-        next.await.ok()
+        at_once(self.next()).await
     }
 
     /// The next signal. Nothing is lost when the future is dropped before it is ready.

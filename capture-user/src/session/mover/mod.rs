@@ -48,9 +48,13 @@ use crate::session::tracking::Tracking;
 /// for the kernel side to wake us. A look costs some 30 to 50 µs when all that it takes has left the
 /// caches, as it has where little happens.
 const POLL: Duration = Duration::from_millis(30);
-/// The same while packets are held.
+/// The same where nothing has come for [`IDLE_AFTER`].
+const POLL_IDLE: Duration = Duration::from_millis(100);
+/// When a capture counts as idle.
+const IDLE_AFTER: Duration = Duration::from_secs(1);
+/// How long packets wait while others are held.
 const POLL_HOLDING: Duration = Duration::from_millis(10);
-/// The same while a ring's end was a record still being written.
+/// How long while a ring's end was a record still being written.
 const POLL_BUSY: Duration = Duration::from_millis(1);
 /// How many records are put in order at once: bounds the memory for it, and how long an order
 /// waits. Each ring has an equal part in it …
@@ -205,6 +209,7 @@ impl Mover {
             let pause = match horizon {
                 _ if self.stopping.is_some() => POLL_BUSY,
                 Horizon::EmptyAt(_) if !self.held.is_empty() => POLL_HOLDING,
+                Horizon::EmptyAt(now) if self.is_idle(now) => POLL_IDLE,
                 Horizon::EmptyAt(_) => POLL,
                 Horizon::Unknown => POLL_BUSY,
             };
@@ -217,6 +222,11 @@ impl Mover {
                 ))));
             }
         }
+    }
+
+    /// Whether the last packet came long ago.
+    fn is_idle(&self, now: u64) -> bool {
+        u128::from(now.saturating_sub(self.last_stamp)) > IDLE_AFTER.as_nanos()
     }
 
     /// Takes what the session has to say.
