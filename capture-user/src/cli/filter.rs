@@ -7,7 +7,7 @@ use super::matching::Matching;
 use super::stdout::print;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
-use crate::filter::expression::ebpf::INSTRUCTION_LEN;
+use crate::filter::ebpf::INSTRUCTION_LEN;
 use crate::filter::expression::translate::{Hook, translate};
 use crate::filter::trial::{Answer, Trial};
 use crate::kernel::libpcap;

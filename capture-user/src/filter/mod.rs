@@ -5,10 +5,11 @@
 //!   looks addresses up
 //! - [`ports`], [`protocols`]: how one is written, and a table for all
 //! - [`lists`]: the address options' lists as they are typed, and their files
-//! - [`expression`]: a filter as tcpdump takes it
+//! - [`expression`]: a filter as tcpdump takes it; [`ebpf`]: the instructions that it becomes
 //! - [`trial`]: a filter tried out on saved packets
 
 pub mod addresses;
+pub mod ebpf;
 pub mod expression;
 pub mod lists;
 pub mod ports;

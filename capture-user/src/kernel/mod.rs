@@ -9,7 +9,8 @@
 //!   it
 //! - `layout`: where things lie in this kernel's structures, and `reasons`: what it calls its
 //!   numbers; `types` reads both from its type information, by `btf`
-//! - [`expression`]: a filter expression's code, put into the programs; [`libpcap`] compiles it
+//! - [`expression`]: a filter expression's code, put into the programs by `stand_in`; [`libpcap`]
+//!   compiles it
 //! - `identity`: takes the kernel's addresses out of what it tells
 //! - `follow`: teaches the kernel side which tuples to follow
 //! - [`abilities`]: what this kernel and these privileges allow, tried out one by one; `probe` does
@@ -42,6 +43,7 @@ mod reasons;
 pub mod relinquish;
 pub mod ring;
 pub mod rings;
+mod stand_in;
 mod sys;
 mod tables;
 pub mod test_run;

@@ -18,6 +18,7 @@ use super::layout::Layout;
 use super::log::{KernelLog, LogLevel};
 use super::probe;
 use super::rings::{self, Rings, Share};
+use super::stand_in::Object;
 use super::sys;
 use super::tables::{Places, fill};
 use super::types::Types;
@@ -121,7 +122,8 @@ impl Kernel {
             layout.lacks_memory(&abilities::memory_refusal());
         }
         let conntrack = remember && layout.conntrack.is_ok();
-        let object = expression::object_for(OBJECT, tables.expression.as_ref())?;
+        let mut object = Object::new(OBJECT);
+        expression::put_into(&mut object, tables.expression.as_ref())?;
         let expression = expression::kind(tables);
         let mut loader = EbpfLoader::new();
         for (name, value) in &layout.globals {
@@ -160,7 +162,7 @@ impl Kernel {
             .map_max_entries(names::ADDRESSES_V6, entries_v6)
             .map_max_entries(names::ADDRESS_FRONTS, places.fronts())
             .map_max_entries(names::EVENTS, EVENTS_BYTES)
-            .load(&object)
+            .load(object.bytes())
             .map_err(|error| KernelError::Load(Box::new(error)))?;
         fill(&mut ebpf, places, tables)?;
         let rings = make_rings(&mut ebpf, share)?;

@@ -4,8 +4,8 @@
 use aya::programs::{ProgramType, SchedClassifier, TestRun as _, TestRunOptions, Xdp};
 use aya::sys::{BpfHelper, is_helper_supported};
 use aya::{Ebpf, EbpfLoader};
+use capture_user::filter::ebpf::{Instruction, Math, R2, Value};
 use capture_user::filter::expression::classic::Program;
-use capture_user::filter::expression::ebpf::{Instruction, Math, R2, Value};
 use capture_user::filter::expression::translate::{Hook, translate, translate_indirectly};
 use lab::elf;
 

@@ -5,12 +5,11 @@
 //! programs before they are loaded ([`crate::kernel::expression`]).
 //!
 //! - [`classic`]: what libpcap makes, read and checked
-//! - [`mod@translate`]: classic BPF to eBPF, [`ebpf`]
+//! - [`mod@translate`]: classic BPF to eBPF, [`super::ebpf`]
 //! - [`mod@interpret`]: classic BPF run here, for what no kernel program can be asked
 //! - [`reads`]: what a program looks at; `mistake`: where an expression isn't one
 
 pub mod classic;
-pub mod ebpf;
 pub mod interpret;
 mod mistake;
 pub mod reads;

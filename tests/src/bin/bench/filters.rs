@@ -7,9 +7,9 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
+use capture_user::filter::ebpf::Instruction;
 use capture_user::filter::expression::Expression;
 use capture_user::filter::expression::classic::Program;
-use capture_user::filter::expression::ebpf::Instruction;
 use capture_user::filter::expression::translate::{Hook, translate};
 use capture_user::filter::{Filter, Tables};
 use capture_user::kernel::log::LogLevel;

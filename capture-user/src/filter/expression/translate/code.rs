@@ -1,11 +1,11 @@
 //! The code of a translation: what each classic instruction becomes. What reads the packet is in
 //! `packet.rs`.
 
+use super::super::super::ebpf::{
+    Condition, Instruction, Math, R0, R1, R2, R3, R4, R5, R10, Register, Value, Width,
+};
 use super::super::classic::{
     MEMORY_WORDS, Meta, Op, Operand, Operation, Place, Program, Size, Test,
-};
-use super::super::ebpf::{
-    Condition, Instruction, Math, R0, R1, R2, R3, R4, R5, R10, Register, Value, Width,
 };
 use super::known::{Check, Live, Order, Step, is_beyond_any_packet};
 use super::{Hook, TooLong};

@@ -28,8 +28,8 @@ mod packet;
 mod tests;
 
 use self::code::{Code, Label};
+use super::super::ebpf::Instruction;
 use super::classic::Program;
-use super::ebpf::Instruction;
 
 /// What kind of program the code is for: what its context holds, and what reads the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

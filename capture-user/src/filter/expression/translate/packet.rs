@@ -1,9 +1,9 @@
 //! What reads the packet, and what the kernel knows of it.
 
-use super::super::classic::{Meta, Place, Size};
-use super::super::ebpf::{
+use super::super::super::ebpf::{
     Condition, Instruction, Math, R0, R2, R3, R4, R10, Register, Value, Width,
 };
+use super::super::classic::{Meta, Place, Size};
 use super::Hook;
 use super::code::{
     A, BEHIND, BUFFER, CONTEXT, Code, EGRESS, END, KEPT_A, KEPT_CONTEXT, KEPT_START, KEPT_X, Label,

@@ -1,5 +1,5 @@
-//! eBPF instructions, as many kinds as a translated filter takes: built, encoded, and written as
-//! the kernel's verifier writes them.
+//! eBPF instructions, as many kinds as a filter's code takes: built, encoded, and written as the
+//! kernel's verifier writes them.
 
 use std::fmt;
 
