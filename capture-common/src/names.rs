@@ -27,6 +27,8 @@ pub const PROTOCOLS: &str = "PROTOCOLS";
 pub const LAYOUT: &str = "LAYOUT_V1";
 /// Global `u8`: which of `--host`, `--src`, `--dst` were given.
 pub const ADDRESS_OPTIONS: &str = "ADDRESS_OPTIONS";
+/// Global `u8`: 1 if [`FEW_V4`] and [`FEW_V6`] say which lists an address is on.
+pub const ADDRESS_CODE: &str = "ADDRESS_CODE";
 /// Global `u8`: which of `--port`, `--sport`, `--dport` were given.
 pub const PORT_OPTIONS: &str = "PORT_OPTIONS";
 /// Global `u8`: what kinds of protocol `--proto` names.
@@ -55,6 +57,10 @@ pub const XDP: &str = "nodecap_xdp";
 /// Program: XDP, for packets of several buffers too (Linux 5.18).
 pub const XDP_FRAGS: &str = "nodecap_xdp_frags";
 
+/// Function: stands in for the code of short lists of IPv4 addresses.
+pub const FEW_V4: &str = "nodecap_few_v4";
+/// Function: the same of IPv6 addresses.
+pub const FEW_V6: &str = "nodecap_few_v6";
 /// Function: stands in for the expression's code, for packets with an Ethernet header.
 pub const EXPRESSION_ETHERNET: &str = "nodecap_expression";
 /// Function: the same for packets without a link header.

@@ -1,7 +1,8 @@
 //! The address sets: which options' lists an address is on, in a few steps however long they are.
 //!
-//! How they are laid out is told at [`Slot`]. Functions that the verifier takes by themselves,
-//! once for all programs; both addresses of a packet in one call.
+//! How they are laid out is told at [`Slot`]. Short lists are code of their own that user space puts
+//! in the place of stand-ins, as it does for an expression. Functions that the verifier takes by
+//! themselves, once for all programs; both addresses of a packet in one call.
 
 use aya_ebpf::maps::Array;
 use capture_common::filter::{
@@ -9,10 +10,101 @@ use capture_common::filter::{
     Slot, TABLE, WAYS, WIDTH,
 };
 
-use crate::globals::ADDRESS_OPTIONS;
+use crate::globals::{ADDRESS_CODE, ADDRESS_OPTIONS};
 use crate::maps::{ADDRESS_FRONTS, ADDRESS_SET, ADDRESSES_V4, ADDRESSES_V6};
 
 /// The option bits of an IPv4 packet's source, and eight bits further those of its destination.
+#[inline(always)]
+pub fn lists_v4(source: u32, destination: u32) -> u32 {
+    if ADDRESS_CODE.load() != 0 {
+        nodecap_few_v4(source, destination)
+    } else {
+        nodecap_addresses_v4(source, destination)
+    }
+}
+
+/// The same of an IPv6 packet, whose addresses come in halves, the upper one first.
+#[inline(always)]
+pub fn lists_v6(
+    source_high: u64,
+    source_low: u64,
+    destination_high: u64,
+    destination_low: u64,
+) -> u32 {
+    if ADDRESS_CODE.load() != 0 {
+        nodecap_few_v6(source_high, source_low, destination_high, destination_low)
+    } else {
+        nodecap_addresses_v6(source_high, source_low, destination_high, destination_low)
+    }
+}
+
+/// Stands in for code. LLVM must not see what it returns, nor that an argument isn't used: hence
+/// assembly.
+#[inline(never)]
+#[unsafe(no_mangle)]
+// SAFETY: nothing else is in the section, and it holds code.
+#[unsafe(link_section = ".text.few_v4")]
+pub extern "C" fn nodecap_few_v4(source: u32, destination: u32) -> u32 {
+    let bits: u64;
+    #[cfg(target_arch = "bpf")]
+    // SAFETY: sets one register.
+    unsafe {
+        core::arch::asm!(
+            "{bits} = {source}",
+            "{bits} = {destination}",
+            "{bits} = 0",
+            bits = out(reg) bits,
+            source = in(reg) u64::from(source),
+            destination = in(reg) u64::from(destination),
+            options(nostack),
+        );
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        let _ = (source, destination);
+        bits = 0;
+    }
+    bits as u32
+}
+
+/// The same of IPv6.
+#[inline(never)]
+#[unsafe(no_mangle)]
+// SAFETY: nothing else is in the section, and it holds code.
+#[unsafe(link_section = ".text.few_v6")]
+pub extern "C" fn nodecap_few_v6(
+    source_high: u64,
+    source_low: u64,
+    destination_high: u64,
+    destination_low: u64,
+) -> u32 {
+    let bits: u64;
+    #[cfg(target_arch = "bpf")]
+    // SAFETY: sets one register.
+    unsafe {
+        core::arch::asm!(
+            "{bits} = {source_high}",
+            "{bits} = {source_low}",
+            "{bits} = {destination_high}",
+            "{bits} = {destination_low}",
+            "{bits} = 0",
+            bits = out(reg) bits,
+            source_high = in(reg) source_high,
+            source_low = in(reg) source_low,
+            destination_high = in(reg) destination_high,
+            destination_low = in(reg) destination_low,
+            options(nostack),
+        );
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        let _ = (source_high, source_low, destination_high, destination_low);
+        bits = 0;
+    }
+    bits as u32
+}
+
+/// [`lists_v4`], by a search.
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub extern "C" fn nodecap_addresses_v4(source: u32, destination: u32) -> u32 {
@@ -28,7 +120,7 @@ pub extern "C" fn nodecap_addresses_v4(source: u32, destination: u32) -> u32 {
     source | destination << 8
 }
 
-/// The same of an IPv6 packet, whose addresses come in halves.
+/// [`lists_v6`], by a search.
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub extern "C" fn nodecap_addresses_v6(

@@ -3,7 +3,7 @@
 
 use capture_common::filter::{ARP, DST, EITHER, IP_PROTOCOLS, NOT_DST, NOT_EITHER, NOT_SRC, SRC};
 
-use crate::addresses::{nodecap_addresses_v4, nodecap_addresses_v6};
+use crate::addresses::{lists_v4, lists_v6};
 use crate::globals::{ADDRESS_OPTIONS, INNER, PORT_OPTIONS, PROTOCOL_OPTIONS};
 use crate::inner;
 use crate::maps::{PORTS, PROTOCOLS};
@@ -52,7 +52,7 @@ fn matches_v4(packet: &impl Packet, ip: u32) -> Option<()> {
 #[inline(always)]
 fn matches_v6(packet: &impl Packet, ip: u32) -> Option<()> {
     if ADDRESS_OPTIONS.load() != 0 {
-        listed(nodecap_addresses_v6(
+        listed(lists_v6(
             u64::from_be(packet.double_word(ip + 8)?),
             u64::from_be(packet.double_word(ip + 16)?),
             u64::from_be(packet.double_word(ip + 24)?),
@@ -111,10 +111,7 @@ fn hit(asked: u8, source: u8, destination: u8) -> Option<()> {
 /// Addresses as they lie in the packet.
 #[inline(always)]
 fn addresses_v4(source: u32, destination: u32) -> Option<()> {
-    listed(nodecap_addresses_v4(
-        u32::from_be(source),
-        u32::from_be(destination),
-    ))
+    listed(lists_v4(u32::from_be(source), u32::from_be(destination)))
 }
 
 /// Whether the bits of both addresses are as asked for.

@@ -9,6 +9,8 @@ pub static LAYOUT_V1: Global<u32> = Global::new(capture_common::LAYOUT_VERSION);
 #[unsafe(no_mangle)]
 pub static ADDRESS_OPTIONS: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]
+pub static ADDRESS_CODE: Global<u8> = Global::new(0);
+#[unsafe(no_mangle)]
 pub static PORT_OPTIONS: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static PROTOCOL_OPTIONS: Global<u8> = Global::new(0);

@@ -2,7 +2,7 @@
 //! that the kernel has them in.
 //!
 //! - [`addresses`]: prefixes with the options that they belong to; [`tree`]: the same as the kernel
-//!   looks addresses up
+//!   looks addresses up; [`few`]: short lists as code
 //! - [`ports`], [`protocols`]: how one is written, and a table for all
 //! - [`lists`]: the address options' lists as they are typed, and their files
 //! - [`expression`]: a filter as tcpdump takes it; [`ebpf`]: the instructions that it becomes
@@ -11,6 +11,7 @@
 pub mod addresses;
 pub mod ebpf;
 pub mod expression;
+pub mod few;
 pub mod lists;
 pub mod ports;
 pub mod protocols;

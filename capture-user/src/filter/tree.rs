@@ -15,6 +15,8 @@ use capture_common::filter::{
 };
 use ipnet::{Ipv4Net, Ipv6Net};
 
+use super::few;
+
 /// How many networks there may be on all lists together. Each takes four slots at the most, so
 /// that an entry can name every slot.
 pub const MAX_NETWORKS: usize = 1 << 22;
@@ -33,11 +35,12 @@ type Prefix = (u128, u32, u8);
 
 /// Where an entry begins to count, up to the next one's beginning. That of the first of several may
 /// lie before what they are all about.
-type Place<T> = (T, u32);
+pub(super) type Place<T> = (T, u32);
 
 /// The addresses of one IP version, each with the bits of the options whose list it is on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree {
+    places: Vec<Place<u128>>,
     front: Vec<u32>,
     slots: Vec<Slot>,
 }
@@ -61,6 +64,13 @@ impl Tree {
             .iter()
             .map(|(net, bits)| (net.network().to_bits(), net.prefix_len().into(), *bits));
         Self::build(prefixes)
+    }
+
+    /// Where something begins and what there is to say from there on, if that is few enough to be
+    /// code: see [`super::few`]. An IPv4 address is in the upper 32 of the 128 bits. None at all if
+    /// there is no prefix.
+    pub(super) fn places(&self) -> Option<&[Place<u128>]> {
+        (self.slots.is_empty() || !self.places.is_empty()).then_some(&self.places)
     }
 
     /// The entries for the first 16 bits. None at all if there is no prefix: then no address has a
@@ -142,6 +152,9 @@ impl Tree {
             }
         }
         tree.front = tree.ways(&uppers, 0, 0, 64 - DIRECT, DIRECT);
+        if places.len() <= few::MOST {
+            tree.places = places;
+        }
         tree
     }
 
@@ -313,4 +326,4 @@ const fn entry(slot: &Slot, index: usize) -> u32 {
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by it")]
-mod tests;
+pub(super) mod tests;

@@ -20,7 +20,7 @@ use super::probe;
 use super::rings::{self, Rings, Share};
 use super::stand_in::Object;
 use super::sys;
-use super::tables::{Places, fill};
+use super::tables::{Few, Places, fill};
 use super::types::Types;
 use crate::filter::Tables;
 use crate::packet::Direction;
@@ -124,6 +124,10 @@ impl Kernel {
         let conntrack = remember && layout.conntrack.is_ok();
         let mut object = Object::new(OBJECT);
         expression::put_into(&mut object, tables.expression.as_ref())?;
+        let few = Few::new(tables);
+        if let Some(few) = &few {
+            few.put_into(&mut object)?;
+        }
         let expression = expression::kind(tables);
         let mut loader = EbpfLoader::new();
         for (name, value) in &layout.globals {
@@ -140,11 +144,12 @@ impl Kernel {
                 loader.map_max_entries(name, 1);
             }
         }
-        let places = Places::new(tables);
+        let places = Places::new(tables, few.is_some());
         let [entries_v4, entries_v6] = places.entries();
         let mut ebpf = loader
             .override_global(names::LAYOUT, &LAYOUT_VERSION, true)
             .override_global(names::ADDRESS_OPTIONS, &tables.address_options, true)
+            .override_global(names::ADDRESS_CODE, &u8::from(few.is_some()), true)
             .override_global(names::PORT_OPTIONS, &tables.port_options, true)
             .override_global(names::PROTOCOL_OPTIONS, &tables.protocol_options, true)
             .override_global(names::INNER, &u8::from(tables.inner), true)

@@ -11,9 +11,11 @@ use capture_common::names;
 
 use super::error::KernelError;
 use super::program::{Kernel, map_error};
+use super::stand_in::Object;
 use super::sys;
-use crate::filter::Tables;
+use crate::filter::ebpf::Instruction;
 use crate::filter::tree::Tree;
+use crate::filter::{Tables, few};
 
 /// Slots that there is room for at the least where lists are read again: 4 MiB, enough for some
 /// 60,000 networks of all kinds, however few there were before.
@@ -27,7 +29,7 @@ const VERSIONS: u32 = 2;
 pub(super) struct Places {
     /// The slots that one set of IPv4 and one of IPv6 addresses may take.
     room: [u32; 2],
-    /// Whether there are address options at all.
+    /// Whether there are any to be looked up.
     used: bool,
     /// How many sets there is room for.
     sets: u32,
@@ -35,10 +37,36 @@ pub(super) struct Places {
     current: u32,
 }
 
+/// Both versions' addresses as code, where they are few and stay the same.
+pub(super) struct Few([Vec<Instruction>; 2]);
+
+impl Few {
+    pub(super) fn new(tables: &Tables) -> Option<Self> {
+        if tables.address_options == 0 || tables.reread {
+            return None;
+        }
+        let v4 = few::v4(&tables.addresses_v4)?;
+        Some(Self([v4, few::v6(&tables.addresses_v6)?]))
+    }
+
+    /// Puts them into the object.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError::Missing`], if it isn't the object that this was made for.
+    pub(super) fn put_into(&self, object: &mut Object<'_>) -> Result<(), KernelError> {
+        let [v4, v6] = &self.0;
+        object.replace(names::FEW_V4, v4)?;
+        object.replace(names::FEW_V6, v6)
+    }
+}
+
 impl Places {
-    pub(super) fn new(tables: &Tables) -> Self {
+    /// `code`: they are in the programs.
+    pub(super) fn new(tables: &Tables, code: bool) -> Self {
+        let used = tables.address_options != 0 && !code;
         let room = |tree: &Tree| {
-            if tables.address_options == 0 {
+            if !used {
                 return 0;
             }
             if tables.reread {
@@ -49,7 +77,7 @@ impl Places {
         };
         Self {
             room: [room(&tables.addresses_v4), room(&tables.addresses_v6)],
-            used: tables.address_options != 0,
+            used,
             sets: if tables.reread { 2 } else { 1 },
             current: 0,
         }
@@ -151,7 +179,7 @@ impl Kernel {
 
 /// Fills the filter's tables.
 pub(super) fn fill(ebpf: &mut Ebpf, places: Places, tables: &Tables) -> Result<(), KernelError> {
-    if tables.address_options != 0 {
+    if places.used {
         addresses(ebpf, places, places.current, tables)?;
     }
     put(ebpf, names::PORTS, 0, tables.ports.as_bytes())?;

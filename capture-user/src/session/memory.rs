@@ -1,7 +1,7 @@
 //! How much memory a capture takes at the most, said at its start.
 //!
 //! All that grows has a bound that an option sets; what is besides is a constant. In a process's
-//! resident memory the rings count twice, since their pages are mapped twice in a row.
+//! resident memory each ring counts with 260 KiB more, as much as is mapped twice of it.
 
 use super::plan::Plan;
 use crate::sink::output::spool::QUEUE;

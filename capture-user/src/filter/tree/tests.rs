@@ -24,7 +24,7 @@ fn expected(lists: &[(u8, Vec<IpNet>)], address: IpAddr) -> u8 {
 }
 
 /// Prefixes that share long beginnings, as those of one owner do.
-fn net() -> impl Strategy<Value = IpNet> {
+pub(in crate::filter) fn net() -> impl Strategy<Value = IpNet> {
     let v4 = (any::<u32>(), any::<u8>(), 0..=32u8).prop_map(|(bits, shared, len)| {
         let bits = match shared % 4 {
             0 => bits,
@@ -44,7 +44,7 @@ fn net() -> impl Strategy<Value = IpNet> {
 }
 
 /// The first and last address of a network, and their neighbours.
-fn edges(net: &IpNet) -> Vec<IpAddr> {
+pub(in crate::filter) fn edges(net: &IpNet) -> Vec<IpAddr> {
     let (first, last) = match net {
         IpNet::V4(net) => (
             net.network().to_bits().into(),
