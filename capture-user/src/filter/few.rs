@@ -148,4 +148,5 @@ impl Code {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by it")]
 mod tests;

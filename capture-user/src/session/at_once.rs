@@ -18,6 +18,7 @@ pub(super) async fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by it")]
 mod tests {
     use std::future::pending;
     use std::io::Write as _;

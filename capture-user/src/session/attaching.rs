@@ -249,6 +249,7 @@ fn hint(done: usize, left: usize, taken: Duration) -> Option<String> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by it")]
 mod tests {
     use std::time::Duration;
 

@@ -25,6 +25,7 @@ mod code;
 mod known;
 mod packet;
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by it")]
 mod tests;
 
 use self::code::{Code, Label};
