@@ -126,6 +126,36 @@ fn where_the_first_priority_is_taken_by_another_kind_of_filter_the_next_is_ours_
 }
 
 #[test]
+fn that_tcx_programs_run_before_filters_is_said() {
+    lab::need!("tcx");
+    let wire = Wire::new();
+    let (host, link) = (&wire.namespace, Wire::CATCHER);
+    let first = Nodecap::capture(host, link)
+        .args(["-w", "/dev/null"])
+        .start();
+    let second = Nodecap::capture(host, link)
+        .args(CLSACT)
+        .args(["-w", "/dev/null"])
+        .start();
+    let said = second.stop().stderr;
+    assert!(
+        said.contains(&format!(
+            "{link}: TCX programs of others run before all filters"
+        )),
+        "{said}"
+    );
+    // Said once, though it is so both ways.
+    assert_eq!(said.matches("TCX programs").count(), 1);
+    // Nobody's programs are before the filters any more.
+    drop(first.stop());
+    let alone = Nodecap::capture(host, link)
+        .args(CLSACT)
+        .args(["-w", "/dev/null"])
+        .start();
+    assert!(!alone.stop().stderr.contains("TCX programs"));
+}
+
+#[test]
 fn of_two_captures_at_one_interface_the_last_takes_the_qdisc_that_the_first_brought() {
     let wire = Wire::new();
     let (host, link) = (&wire.namespace, Wire::CATCHER);

@@ -16,6 +16,7 @@ const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+const BPF_PROG_QUERY: libc::c_int = 16;
 const BPF_MAP_UPDATE_BATCH: libc::c_int = 26;
 const BPF_LINK_CREATE: libc::c_int = 28;
 
@@ -71,6 +72,23 @@ struct LinkCreate {
     target_ifindex: u32,
     attach_type: u32,
     flags: u32,
+}
+
+/// Those for `BPF_PROG_QUERY`.
+#[repr(C)]
+#[derive(Default, FromBytes, IntoBytes, Immutable)]
+struct Query {
+    target_ifindex: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    prog_ids: u64,
+    count: u32,
+    reserved: u32,
+    prog_attach_flags: u64,
+    link_ids: u64,
+    link_attach_flags: u64,
+    revision: u64,
 }
 
 /// Those for `BPF_OBJ_GET_INFO_BY_FD`.
@@ -198,6 +216,18 @@ pub(super) fn update_batch<V: IntoBytes + Immutable>(
     // as long as the map's, which its caller vouches for: see `tables`, where both are a Slot.
     unsafe { bpf(BPF_MAP_UPDATE_BATCH, &mut attr) }?;
     Ok(())
+}
+
+/// How many programs are attached to an interface in this way.
+pub(super) fn attached(index: u32, way: u32) -> io::Result<u32> {
+    let mut attr = Query {
+        target_ifindex: index,
+        attach_type: way,
+        ..Query::default()
+    };
+    // SAFETY: the pointers among these members are null, which asks for no lists.
+    unsafe { bpf(BPF_PROG_QUERY, &mut attr) }?;
+    Ok(attr.count)
 }
 
 /// What the kernel says of a program.

@@ -46,19 +46,30 @@ impl Attachments {
 /// What there is to say of one interface.
 pub(super) fn notes_of(interface: &str, how: &[Attachment]) -> Vec<String> {
     let name = printable(interface);
-    how.iter()
-        .filter_map(|how| match how {
-            Attachment::Tcx | Attachment::Clsact { priority: 1 } => None,
-            Attachment::Clsact { priority } => Some(format!(
-                "{name}: filters of another kind run before ours (priority {priority}); what they \
+    let behind_tcx = how.iter().any(|how| {
+        let Attachment::Clsact { behind_tcx, .. } = how else {
+            return false;
+        };
+        *behind_tcx
+    });
+    let behind_tcx = behind_tcx.then(|| {
+        format!(
+            "{name}: TCX programs of others run before all filters, ours too; what they end or \
+             redirect isn't seen: --hook tc runs before them"
+        )
+    });
+    let notes = how.iter().filter_map(|how| match how {
+        Attachment::Tcx | Attachment::Clsact { priority: 1, .. } => None,
+        Attachment::Clsact { priority, .. } => Some(format!(
+            "{name}: filters of another kind run before ours (priority {priority}); what they \
                  end isn't seen"
-            )),
-            Attachment::Xdp(XdpMode::Native) => Some(format!("{name}: native XDP")),
-            Attachment::Xdp(XdpMode::Generic { why }) => {
-                Some(format!("{name}: generic XDP, in the stack: {why}"))
-            }
-        })
-        .collect()
+        )),
+        Attachment::Xdp(XdpMode::Native) => Some(format!("{name}: native XDP")),
+        Attachment::Xdp(XdpMode::Generic { why }) => {
+            Some(format!("{name}: generic XDP, in the stack: {why}"))
+        }
+    });
+    behind_tcx.into_iter().chain(notes).collect()
 }
 
 /// Takes away what killed captures left on this node's interfaces.
@@ -89,7 +100,10 @@ mod tests {
 
     #[test]
     fn a_kernel_without_tcx_is_told_of_once_and_not_to_whoever_asked_for_filters() {
-        let filters = [Attachment::Clsact { priority: 1 }];
+        let filters = [Attachment::Clsact {
+            priority: 1,
+            behind_tcx: false,
+        }];
         let said = notes(Hook::Tc, &filters);
         assert_eq!(said.len(), 1, "{said:?}");
         assert!(said[0].contains("no TCX") && said[0].contains("nodecap sweep"));
@@ -99,7 +113,13 @@ mod tests {
 
     #[test]
     fn each_interface_with_a_later_priority_or_by_xdp_is_named() {
-        let said = notes(Hook::Clsact, &[Attachment::Clsact { priority: 3 }]);
+        let said = notes(
+            Hook::Clsact,
+            &[Attachment::Clsact {
+                priority: 3,
+                behind_tcx: false,
+            }],
+        );
         assert!(said.len() == 2 && said[1].starts_with("eth2: ") && said[1].contains('3'));
         let why = "its driver has no XDP".to_owned();
         let said = notes(Hook::Xdp, &[Attachment::Xdp(XdpMode::Generic { why })]);

@@ -50,6 +50,8 @@ pub enum Attachment {
         /// 1, unless another kind of filter has that: those before it run first, and what they
         /// end isn't seen.
         priority: u16,
+        /// The interface has TCX programs, which run before all filters; what they end isn't seen.
+        behind_tcx: bool,
     },
     /// By an XDP link.
     Xdp(XdpMode),
@@ -158,7 +160,12 @@ impl Kernel {
             Tc::Clsact(clsact) => {
                 let link = clsact.attach(program.as_fd(), index, name, direction)?;
                 let priority = link.priority();
-                (Link::Clsact(link), Attachment::Clsact { priority })
+                let behind_tcx = tcx::is_used(index, direction);
+                let how = Attachment::Clsact {
+                    priority,
+                    behind_tcx,
+                };
+                (Link::Clsact(link), how)
             }
         };
         self.links.held.insert((index, direction), link);

@@ -23,12 +23,20 @@ pub(super) fn attach(
     interface: &str,
     direction: Direction,
 ) -> Result<TcxLink, KernelError> {
-    let way = match direction {
-        Direction::In => BPF_TCX_INGRESS,
-        Direction::Out => BPF_TCX_EGRESS,
-    };
-    sys::link(&program, index, way, BPF_F_BEFORE).map_err(|source| KernelError::Attach {
+    sys::link(&program, index, way(direction), BPF_F_BEFORE).map_err(|source| KernelError::Attach {
         interface: interface.to_owned(),
         source: Box::new(source),
     })
+}
+
+/// Whether an interface has such programs. A kernel that knows none, and one that doesn't say, has none.
+pub(super) fn is_used(index: u32, direction: Direction) -> bool {
+    sys::attached(index, way(direction)).is_ok_and(|count| count > 0)
+}
+
+const fn way(direction: Direction) -> u32 {
+    match direction {
+        Direction::In => BPF_TCX_INGRESS,
+        Direction::Out => BPF_TCX_EGRESS,
+    }
 }
