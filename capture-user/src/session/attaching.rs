@@ -3,8 +3,8 @@
 //!
 //! The kernel waits for a grace period each time (`tcx_entry_sync`), some 10 to 20 ms for each way of each
 //! interface, and under a lock that all of them share: hundreds of interfaces take many seconds, whoever
-//! waits for them. (It waits for none with clsact filters.) What comes meanwhile at those that are attached to would fill the ring if nobody emptied
-//! it.
+//! waits for them. (It waits for none with clsact filters.) What comes meanwhile at those that are
+//! attached to would fill the ring if nobody emptied it.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc::Sender;

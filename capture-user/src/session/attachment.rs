@@ -46,13 +46,16 @@ impl Attachments {
 /// What there is to say of one interface.
 pub(super) fn notes_of(interface: &str, how: &[Attachment]) -> Vec<String> {
     let name = printable(interface);
-    let behind_tcx = how.iter().any(|how| {
-        let Attachment::Clsact { behind_tcx, .. } = how else {
-            return false;
-        };
-        *behind_tcx
-    });
-    let behind_tcx = behind_tcx.then(|| {
+    let is_behind = |how: &Attachment| {
+        matches!(
+            how,
+            Attachment::Clsact {
+                behind_tcx: true,
+                ..
+            }
+        )
+    };
+    let behind_tcx = how.iter().any(is_behind).then(|| {
         format!(
             "{name}: TCX programs of others run before all filters, ours too; what they end or \
              redirect isn't seen: --hook tc runs before them"
@@ -62,7 +65,7 @@ pub(super) fn notes_of(interface: &str, how: &[Attachment]) -> Vec<String> {
         Attachment::Tcx | Attachment::Clsact { priority: 1, .. } => None,
         Attachment::Clsact { priority, .. } => Some(format!(
             "{name}: filters of another kind run before ours (priority {priority}); what they \
-                 end isn't seen"
+             end isn't seen"
         )),
         Attachment::Xdp(XdpMode::Native) => Some(format!("{name}: native XDP")),
         Attachment::Xdp(XdpMode::Generic { why }) => {
