@@ -4,7 +4,7 @@
 //! Every layout is `repr(C)` without padding (the `IntoBytes` derive refuses padding at compile
 //! time) and its size is asserted where it is defined.
 //!
-//! - [`record`]: what lies in the ring, one a packet
+//! - [`record`]: what lies in the ring, one a packet; [`batch`]: where small ones are gathered before
 //! - [`counters`]: what each CPU counts for each interface
 //! - [`event`]: what else the kernel side tells
 //! - [`filter`]: the tables a filter is looked up in, and the bits in them
@@ -13,6 +13,7 @@
 
 #![no_std]
 
+pub mod batch;
 pub mod counters;
 pub mod event;
 pub mod filter;

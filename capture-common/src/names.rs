@@ -3,6 +3,8 @@
 /// Map: the rings that records go through, by [`RING_MASK`] and the CPU's number. User space makes
 /// them.
 pub const RINGS: &str = "RINGS";
+/// Map: each CPU's [`crate::batch::Batch`], by its number.
+pub const BATCHES: &str = "BATCHES";
 /// Map: per-CPU [`crate::counters::DirectCounters`], those of most interfaces.
 pub const DIRECT_COUNTERS: &str = "DIRECT_COUNTERS";
 /// Map: per-CPU [`crate::counters::Counters`] by interface index, those of the others.
@@ -43,7 +45,12 @@ pub const SNAPLEN: &str = "SNAPLEN";
 pub const RING_MASK: &str = "RING_MASK";
 /// Global `u64`: bytes put into rings by one CPU at which it wakes user space.
 pub const WAKE_AT: &str = "WAKE_AT";
+/// Global `u8`: 1 if small records are gathered in batches.
+pub const BATCHED: &str = "BATCHED";
 
+/// Program: a raw tracepoint that is never attached. Run by hand on a CPU, it puts the batch whose
+/// number it is given into that one's ring. Returns [`crate::batch::Flushed`].
+pub const FLUSH: &str = "nodecap_flush";
 /// Program: TC ingress of a device with Ethernet framing.
 pub const INGRESS: &str = "nodecap_in";
 /// Program: TC egress of a device with Ethernet framing.

@@ -1,8 +1,9 @@
-//! The ring record: a header, then the first bytes of the frame.
+//! The record of a packet: a header, then the first bytes of the frame. A record of the ring holds one
+//! or, from a [`crate::batch::Batch`], several.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// What precedes the frame's bytes in every ring record. Host byte order.
+/// What precedes the frame's bytes. Host byte order.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
@@ -58,6 +59,8 @@ impl RecordFlags {
     /// It didn't match by itself: it was followed, as the same packet beyond a translation or as
     /// one of a followed flow.
     pub const FOLLOWED: u16 = 8;
+    /// It has a record of the ring for itself, and what is behind its frame there means nothing.
+    pub const ALONE: u16 = 16;
 }
 
 /// The frame bytes that each size class of record has room for, ascending. The verifier wants a

@@ -25,6 +25,8 @@ pub static RING_MASK: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static WAKE_AT: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
+pub static BATCHED: Global<u8> = Global::new(0);
+#[unsafe(no_mangle)]
 pub static IDENTITY: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static REMEMBER: Global<u8> = Global::new(0);

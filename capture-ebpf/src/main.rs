@@ -10,7 +10,8 @@
 //! - [`follow`]: the same packet, or its flow, beyond a translation; [`identity`] knows a packet
 //!   again, [`look`] finds its [`tuple`] and what stays the same of it, [`conntrack`] what
 //!   netfilter does to its flow
-//! - [`record`]: the exact-fit ring record and the counters; [`rings`]: which ring it goes into
+//! - [`record`]: a packet's record and the counters; [`batch`]: where small ones are gathered; [`rings`]:
+//!   which ring it goes into
 //! - [`globals`], [`offsets`] and [`maps`]: what user space sets before the load, and what both
 //!   sides share
 //!
@@ -25,6 +26,7 @@
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 mod addresses;
+mod batch;
 mod conntrack;
 mod drops;
 mod events;

@@ -1,10 +1,11 @@
 //! What both sides share. User space sets the sizes of the ring and of the address sets before
 //! the load.
 
-use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::btf_maps::ArrayOfMaps;
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf};
+use capture_common::batch::Batch;
 use capture_common::counters::{Counters, DIRECT_LEN, DirectCounters};
 use capture_common::filter::{Front, PORT_TABLE_LEN, PROTOCOL_TABLE_LEN, Slot};
 use capture_common::flows::LEARNED_LEN;
@@ -23,6 +24,12 @@ pub static RINGS: ArrayOfMaps<Ring, { MAX_RINGS as usize }> = ArrayOfMaps::new()
 /// What each CPU remembers between two records.
 #[map]
 pub static CPU_STATE: PerCpuArray<CpuState> = PerCpuArray::with_max_entries(1, 0);
+
+/// Where each CPU gathers small records, by its number: as many as there are CPUs, or one that is not
+/// used. Not by CPU for the kernel, so that user space can look into them, and anyone take what a CPU
+/// has left that is gone.
+#[map]
+pub static BATCHES: Array<Batch> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// Counters of most interfaces.
 #[map]

@@ -43,12 +43,22 @@ struct Spill {
 /// No ring.
 const NONE: u32 = u32::MAX;
 
-/// Room for a `T` in this CPU's ring, or in another one. `None` if there is none.
+/// Which rings a record may go into.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Rings {
+    /// The CPU's own, or another one.
+    All,
+    /// Not the CPU's own: something waits for room there that comes before.
+    Others,
+}
+
+/// Room for a `T` in one of these rings. `None` if there is none.
 #[inline(always)]
-pub fn reserve<T: 'static>(cpu: u32) -> Option<RingBufEntry<T>> {
+pub fn reserve<T: 'static>(cpu: u32, rings: Rings) -> Option<RingBufEntry<T>> {
     let home = cpu & RING_MASK.load();
-    let ring = RINGS.get(home)?;
-    if let Some(entry) = ring.reserve_untyped::<T>(0) {
+    if rings == Rings::All
+        && let Some(entry) = RINGS.get(home)?.reserve_untyped::<T>(0)
+    {
         return Some(entry);
     }
     if RING_MASK.load() == 0 {

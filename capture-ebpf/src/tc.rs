@@ -1,5 +1,6 @@
 //! The hooks on TC, ingress and egress, for devices with and without a link header: four entry
-//! points, so that neither question is asked again for each packet.
+//! points, so that neither question is asked again for each packet. What the macro makes of each is two
+//! functions, and LLVM leaves the inner one by itself when it is large: a call for each packet.
 //!
 //! Every path returns `TC_ACT_UNSPEC`: the packet goes on to the next program and filter as if
 //! nothing had been there.
@@ -40,21 +41,25 @@ fn see<const BARE: bool>(context: &TcContext, flags: u16) -> i32 {
 }
 
 #[classifier]
+#[inline(always)]
 fn nodecap_in(context: TcContext) -> i32 {
     see::<false>(&context, 0)
 }
 
 #[classifier]
+#[inline(always)]
 fn nodecap_out(context: TcContext) -> i32 {
     see::<false>(&context, RecordFlags::EGRESS)
 }
 
 #[classifier]
+#[inline(always)]
 fn nodecap_in_l3(context: TcContext) -> i32 {
     see::<true>(&context, RecordFlags::NO_LINK_HEADER)
 }
 
 #[classifier]
+#[inline(always)]
 fn nodecap_out_l3(context: TcContext) -> i32 {
     see::<true>(&context, RecordFlags::EGRESS | RecordFlags::NO_LINK_HEADER)
 }

@@ -194,11 +194,13 @@ fn see<const FRAGS: bool>(context: &XdpContext) -> u32 {
 }
 
 #[xdp]
+#[inline(always)]
 fn nodecap_xdp(context: XdpContext) -> u32 {
     see::<false>(&context)
 }
 
 #[xdp(frags)]
+#[inline(always)]
 fn nodecap_xdp_frags(context: XdpContext) -> u32 {
     see::<true>(&context)
 }

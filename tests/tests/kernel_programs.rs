@@ -142,7 +142,8 @@ fn load(filter: &Filter, shape: Shape) -> Kernel {
     Kernel::load(&Setup {
         tables: filter.tables(),
         snaplen: 262_144,
-        ring_bytes: 1 << 16,
+        // With batches, and without: too little for a ring for each CPU.
+        ring_bytes: if shape.identity { 1 << 23 } else { 1 << 16 },
         log: shape.log,
         identity: shape.identity,
         follow: shape.follow,

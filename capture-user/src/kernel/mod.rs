@@ -4,7 +4,8 @@
 //! - [`program`]: loads the programs with a filter; `tables` fills in the filter; `counters` reads counters;
 //!   [`attach`] attaches and detaches them; [`test_run`] runs one by itself
 //! - [`rings`]: the user side of the rings that packets come out of, and [`ring`] of one: read in
-//!   place and released in batches
+//!   place and released in batches; `batches`: what is on its way to them; `mapping`: memory shared with
+//!   the kernel
 //! - [`events`]: what else the kernel side tells, as evidence; [`tracepoints`] attaches what tells
 //!   it
 //! - `layout`: where things lie in this kernel's structures, and `reasons`: what it calls its
@@ -26,6 +27,7 @@
 
 pub mod abilities;
 pub mod attach;
+mod batches;
 mod btf;
 mod counters;
 pub mod error;
@@ -37,6 +39,7 @@ mod identity;
 mod layout;
 pub mod libpcap;
 pub mod log;
+mod mapping;
 mod probe;
 pub mod program;
 mod reasons;

@@ -1,15 +1,16 @@
 //! The programs and their maps, loaded with one filter.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use aya::programs::raw_trace_point::RawTracePointLink;
-use aya::programs::{ProgramError, SchedClassifier, Xdp};
+use aya::programs::{ProgramError, RawTracePoint, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use capture_common::{LAYOUT_VERSION, names};
 use rustix::io::Errno;
 
 use super::abilities;
 use super::attach::Links;
+use super::batches::{self, Batches};
 use super::counters::CounterMaps;
 use super::error::{KernelError, errno};
 use super::expression;
@@ -77,6 +78,8 @@ pub struct Kernel {
     /// The rings, and how large each is, until their reader is asked for.
     rings: Option<Vec<OwnedFd>>,
     ring_bytes: u32,
+    /// How many batches there are; none where records go into the rings one by one.
+    batches: Option<u32>,
     pub(super) counter_maps: CounterMaps,
     pub(super) links: Links,
 }
@@ -97,11 +100,7 @@ impl Kernel {
     ///
     /// As [`Kernel::load`].
     pub fn load_with_one_ring(setup: &Setup) -> Result<Self, KernelError> {
-        let share = Share {
-            rings: 1,
-            bytes: setup.ring_bytes,
-        };
-        Self::load_with(setup, share)
+        Self::load_with(setup, Share::one(setup.ring_bytes))
     }
 
     fn load_with(setup: &Setup, share: Share) -> Result<Self, KernelError> {
@@ -144,6 +143,7 @@ impl Kernel {
                 loader.map_max_entries(name, 1);
             }
         }
+        let batches = (share.suits_batches() && batches::can_be_had()).then_some(share.cpus);
         let places = Places::new(tables, few.is_some());
         let [entries_v4, entries_v6] = places.entries();
         let mut ebpf = loader
@@ -157,12 +157,14 @@ impl Kernel {
             .override_global(names::SNAPLEN, &setup.snaplen, true)
             .override_global(names::RING_MASK, &(share.rings - 1), true)
             .override_global(names::WAKE_AT, &wake_at, true)
+            .override_global(names::BATCHED, &u8::from(batches.is_some()), true)
             .override_global(names::IDENTITY, &u8::from(setup.identity), true)
             .override_global(names::REMEMBER, &u8::from(remember), true)
             .override_global(names::FOLLOW, &u8::from(follow), true)
             .override_global(names::CONNTRACK, &u8::from(conntrack), true)
             .override_global(aya_log::LEVEL, &log_level, false)
             .map_max_entries(names::RINGS, share.rings)
+            .map_max_entries(names::BATCHES, batches.unwrap_or(1))
             .map_max_entries(names::ADDRESSES_V4, entries_v4)
             .map_max_entries(names::ADDRESSES_V6, entries_v6)
             .map_max_entries(names::ADDRESS_FRONTS, places.fronts())
@@ -181,6 +183,7 @@ impl Kernel {
             places,
             rings: Some(rings),
             ring_bytes: share.bytes,
+            batches,
             counter_maps,
             links: Links::default(),
         };
@@ -199,7 +202,34 @@ impl Kernel {
             .rings
             .take()
             .ok_or(KernelError::Missing(names::RINGS))?;
-        Rings::new(rings, self.ring_bytes, self.identity).map_err(KernelError::Ring)
+        let batches = self.batches()?;
+        Rings::new(rings, self.ring_bytes, self.identity, batches).map_err(KernelError::Ring)
+    }
+
+    /// The batches, with the program that puts them into the rings.
+    fn batches(&mut self) -> Result<Option<Batches>, KernelError> {
+        let Some(count) = self.batches else {
+            return Ok(None);
+        };
+        let program: &mut RawTracePoint = self
+            .ebpf
+            .program_mut(names::FLUSH)
+            .ok_or(KernelError::Missing(names::FLUSH))?
+            .try_into()
+            .map_err(|_| KernelError::Missing(names::FLUSH))?;
+        load(|| program.load())?;
+        let flush = program
+            .fd()
+            .map_err(|error| KernelError::Load(Box::new(error)))?
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(KernelError::Ring)?;
+        let Some(aya::maps::Map::Array(map)) = self.ebpf.map(names::BATCHES) else {
+            return Err(KernelError::Missing(names::BATCHES));
+        };
+        Batches::new(map.fd(), count, flush)
+            .map(Some)
+            .map_err(KernelError::Ring)
     }
 
     /// The kernel side's messages. There can be one reader.

@@ -14,14 +14,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use capture_common::record::{MAX_RINGS, MAX_SNAPLEN, RecordHeader};
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
-use zerocopy::FromBytes as _;
+use capture_common::record::{MAX_RINGS, MAX_SNAPLEN, RecordFlags, RecordHeader};
+use rustix::mm::ProtFlags;
 
 use super::identity::IdentityKey;
+use super::mapping::Mapping;
 
 /// `BPF_RINGBUF_BUSY_BIT`: reserved, not yet submitted.
 const BUSY: u32 = 1 << 31;
@@ -36,29 +35,6 @@ const AHEAD: u64 = 2_048;
 /// Bytes that a processor brings over at once.
 #[cfg(target_arch = "x86_64")]
 const CACHE_LINE: u64 = 64;
-
-/// A memory mapping that ends with its owner.
-struct Mapping {
-    start: NonNull<u8>,
-    len: usize,
-}
-
-impl Mapping {
-    fn new(fd: BorrowedFd<'_>, len: usize, prot: ProtFlags, offset: u64) -> io::Result<Self> {
-        // SAFETY: a fresh mapping at an address of the kernel's choice aliases nothing.
-        let start = unsafe { mmap(ptr::null_mut(), len, prot, MapFlags::SHARED, fd, offset)? };
-        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { start, len })
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: exactly what mmap gave; whatever borrows from it borrows from its owner.
-        let unmapped = unsafe { munmap(self.start.as_ptr().cast(), self.len) };
-        debug_assert!(unmapped.is_ok());
-    }
-}
 
 /// The ring as its one reader sees it. Positions count bytes since the ring was made.
 pub struct Ring {
@@ -80,12 +56,11 @@ pub struct Ring {
     known: u64,
     /// Up to where records were looked at.
     read: u64,
+    /// Where the record of the ring ends in whose packets' records `read` is, if it is beyond that.
+    inside: u64,
     /// Up to where they were given back.
     released: u64,
 }
-
-// SAFETY: the mappings belong to this reader alone and aren't tied to a thread.
-unsafe impl Send for Ring {}
 
 /// Where a record lies: in which ring, and at what position there.
 ///
@@ -149,6 +124,7 @@ impl Ring {
             key,
             known: 0,
             read: 0,
+            inside: 0,
             released: 0,
             map,
         };
@@ -212,6 +188,54 @@ impl Ring {
         all_read
     }
 
+    /// Steps to the next packet's record of those that were there at the last look.
+    #[inline]
+    pub fn advance_packet(&mut self) -> Next {
+        loop {
+            if self.read < self.inside {
+                if let Some(place) = self.advance_inside() {
+                    return Next::Record(place);
+                }
+                continue;
+            }
+            let place = match self.advance() {
+                Next::Record(place) => place,
+                next => return next,
+            };
+            self.inside = self.read;
+            self.read = place.position() + HEADER_LEN;
+        }
+    }
+
+    /// Steps over the next packet's record of the ring's record that this is in. `None` at its end.
+    #[inline]
+    fn advance_inside(&mut self) -> Option<Place> {
+        let place = Place::new(self.number, self.read);
+        let header = self.header(self.read);
+        let len = size_of::<RecordHeader>() as u64 + u64::from(header.captured_len);
+        if self.read + len > self.inside {
+            // Not one of ours, or what is left behind the last one of them.
+            self.read = self.inside;
+            return None;
+        }
+        self.read = if header.flags & RecordFlags::ALONE == 0 {
+            self.read + len.next_multiple_of(8)
+        } else {
+            self.inside
+        };
+        self.fetch(self.read + AHEAD, len);
+        Some(place)
+    }
+
+    /// The header at a position in a submitted record, or whatever lies there.
+    #[inline]
+    fn header(&self, position: u64) -> &RecordHeader {
+        // SAFETY: aligned to eight bytes, as all positions are, and contiguous: behind the data its
+        // beginning is mapped again. Any bytes make a header (`FromBytes`), and the kernel doesn't
+        // touch them until they are released.
+        unsafe { &*self.at(position).cast() }
+    }
+
     /// Steps to the next record of those that were there at the last look, past those that the
     /// kernel side discarded.
     #[inline]
@@ -235,7 +259,7 @@ impl Ring {
         }
     }
 
-    /// The record at a place that [`Ring::advance`] gave and that wasn't released since: its
+    /// The record at a place that [`Ring::advance_packet`] gave and that wasn't released since: its
     /// header, the identity keyed, and the frame's bytes. `None` if it is no record of ours, which
     /// the kernel side never writes.
     #[must_use]
@@ -269,8 +293,22 @@ impl Ring {
 
     #[inline]
     fn peek(&self, place: Place) -> Option<(&RecordHeader, &[u8])> {
-        let (header, frame) = RecordHeader::ref_from_prefix(self.bytes(place)?).ok()?;
-        Some((header, frame.get(..header.captured_len as usize)?))
+        let position = place.position();
+        if position < self.released || position >= self.read {
+            return None;
+        }
+        let header = self.header(position);
+        let len = header.captured_len as usize;
+        let frame = position + size_of::<RecordHeader>() as u64;
+        let end = (position & self.mask) as usize + size_of::<RecordHeader>() + len;
+        if self.page + end > self.producer.len() {
+            return None;
+        }
+        // SAFETY: within the mapping, as just checked; and submitted and not yet released, so the
+        // kernel doesn't touch these bytes.
+        Some((header, unsafe {
+            std::slice::from_raw_parts(self.at(frame), len)
+        }))
     }
 
     /// The bytes of the record at a place that [`Ring::advance`] gave and that wasn't released

@@ -10,6 +10,7 @@ use aya::util::online_cpus;
 use capture_common::record::{MAX_RINGS, RecordHeader, SMALLEST_RING};
 use rustix::event::{Timespec, epoll};
 
+use super::batches::Batches;
 use super::identity::IdentityKey;
 use super::ring::{Next, Place, Ring};
 use super::sys;
@@ -32,6 +33,8 @@ pub(super) struct Share {
     pub(super) rings: u32,
     /// Each one's size in bytes.
     pub(super) bytes: u32,
+    /// How many CPUs there are, by their numbers.
+    pub(super) cpus: u32,
 }
 
 impl Share {
@@ -51,7 +54,22 @@ impl Share {
         Self {
             rings,
             bytes: bytes / rings,
+            cpus,
         }
+    }
+
+    /// One ring for all CPUs.
+    pub(super) fn one(bytes: u32) -> Self {
+        Self {
+            rings: 1,
+            bytes,
+            ..Self::of(bytes)
+        }
+    }
+
+    /// Whether each CPU has a ring of its own, and any batch fits in.
+    pub(super) fn suits_batches(self) -> bool {
+        self.cpus <= self.rings && self.bytes >= SMALLEST_RING
     }
 
     /// Makes the rings.
@@ -68,11 +86,20 @@ pub struct Rings {
     wake_ups: OwnedFd,
     /// How much a CPU puts in for that: bytes.
     mark: u64,
+    /// Where small records are gathered before.
+    batches: Option<Batches>,
+    /// The rings which may lack something that was stamped before the last [`Rings::flush`], as bits.
+    lacking: u64,
 }
 
 impl Rings {
     /// Maps them, each of `bytes` bytes; identities are to be read under `key`.
-    pub(super) fn new(maps: Vec<OwnedFd>, bytes: u32, key: IdentityKey) -> io::Result<Self> {
+    pub(super) fn new(
+        maps: Vec<OwnedFd>,
+        bytes: u32,
+        key: IdentityKey,
+        batches: Option<Batches>,
+    ) -> io::Result<Self> {
         let rings: Vec<_> = (0..)
             .zip(maps)
             .map(|(number, map)| Ring::new(map, number, bytes, key))
@@ -90,7 +117,41 @@ impl Rings {
             rings,
             wake_ups,
             mark: wake_at(bytes),
+            batches,
+            lacking: 0,
         })
+    }
+
+    /// Whether small records are gathered before they are put into the rings.
+    #[must_use]
+    pub fn are_batched(&self) -> bool {
+        self.batches.is_some()
+    }
+
+    /// Has all put into the rings that CPUs have gathered so far; [`Rings::lacks`] says where that
+    /// wasn't possible.
+    ///
+    /// # Errors
+    ///
+    /// What bpf(2) says, and no more can be had then.
+    pub fn flush(&mut self) -> io::Result<()> {
+        if let Some(batches) = &self.batches {
+            self.lacking = batches.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Whether a ring may lack something that was stamped before the last [`Rings::flush`].
+    #[must_use]
+    pub fn lacks(&self, ring: usize) -> bool {
+        self.lacking & (1 << ring) != 0
+    }
+
+    /// Whether what a CPU records comes out of a ring in the order of time: at other CPUs' places it
+    /// may lag behind theirs.
+    #[must_use]
+    pub fn is_in_order(&self, ring: usize, cpu: u32) -> bool {
+        self.batches.is_none() || cpu as usize == ring
     }
 
     /// How many there are.
@@ -107,7 +168,9 @@ impl Rings {
     /// Steps to a ring's next record of those that were there at the last look.
     #[inline]
     pub fn advance(&mut self, ring: usize) -> Next {
-        self.rings.get_mut(ring).map_or(Next::Empty, Ring::advance)
+        self.rings
+            .get_mut(ring)
+            .map_or(Next::Empty, Ring::advance_packet)
     }
 
     /// Up to where [`Rings::advance`] has come in a ring, in bytes since it was made.
@@ -139,16 +202,22 @@ impl Rings {
     }
 
     /// Shows all records that are there, ring by ring, and gives them back.
-    pub fn drain(&mut self, mut show: impl FnMut(RecordHeader, &[u8])) {
+    ///
+    /// # Errors
+    ///
+    /// As [`Rings::flush`].
+    pub fn drain(&mut self, mut show: impl FnMut(RecordHeader, &[u8])) -> io::Result<()> {
+        self.flush()?;
         for ring in &mut self.rings {
             ring.look();
-            while let Next::Record(place) = ring.advance() {
+            while let Next::Record(place) = ring.advance_packet() {
                 if let Some((header, frame)) = ring.record(place) {
                     show(header, frame);
                 }
             }
             ring.release(ring.position());
         }
+        Ok(())
     }
 
     /// Bytes that lie in them, read or not, and weren't given back.
@@ -204,6 +273,7 @@ mod tests {
             let share = Share::between(bytes, cpus);
             (share.rings, share.bytes)
         };
+        let suits = |bytes, cpus| Share::between(bytes, cpus).suits_batches();
         assert_eq!(of(32 << 20, 1), (1, 32 << 20));
         assert_eq!(of(32 << 20, 2), (2, 16 << 20));
         assert_eq!(of(32 << 20, 12), (16, 2 << 20));
@@ -212,5 +282,7 @@ mod tests {
         assert_eq!(of(512 << 10, 64), (1, 512 << 10));
         assert_eq!(of(1 << 31, 3), (4, 512 << 20));
         assert_eq!(of(4_096, 8), (1, 4_096));
+        assert!(suits(32 << 20, 1) && suits(32 << 20, 12) && suits(32 << 20, 64));
+        assert!(!suits(32 << 20, 65) && !suits(1 << 20, 3) && !suits(4_096, 1));
     }
 }

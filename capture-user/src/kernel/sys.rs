@@ -14,6 +14,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 const BPF_MAP_CREATE: libc::c_int = 0;
 const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
 const BPF_PROG_LOAD: libc::c_int = 5;
+const BPF_PROG_TEST_RUN: libc::c_int = 10;
 const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const BPF_PROG_QUERY: libc::c_int = 16;
@@ -141,6 +142,29 @@ struct GetById {
     next_id: u32,
     open_flags: u32,
 }
+
+/// Those for `BPF_PROG_TEST_RUN`.
+#[repr(C)]
+#[derive(Default, FromBytes, IntoBytes, Immutable)]
+struct TestRun {
+    prog_fd: u32,
+    retval: u32,
+    data_size_in: u32,
+    data_size_out: u32,
+    data_in: u64,
+    data_out: u64,
+    repeat: u32,
+    duration: u32,
+    ctx_size_in: u32,
+    ctx_size_out: u32,
+    ctx_in: u64,
+    ctx_out: u64,
+    flags: u32,
+    cpu: u32,
+}
+
+/// Of `TestRun::flags`.
+const BPF_F_TEST_RUN_ON_CPU: u32 = 1;
 
 /// The instruction that ends a program.
 pub(super) const EXIT: [u8; 8] = [0x95, 0, 0, 0, 0, 0, 0, 0];
@@ -274,6 +298,27 @@ pub(super) fn load(kind: u32, flags: u32, program: &[[u8; 8]]) -> io::Result<Own
     // a NUL ends; both outlast the call, and the kernel only reads them. `log_buf` is null, and
     // the log's size is 0.
     unsafe { bpf_fd(BPF_PROG_LOAD, &mut attr) }
+}
+
+/// Runs a raw tracepoint's program with one argument on a CPU (Linux 5.10), or where it happens to be,
+/// and returns what it returns. `ENXIO` where that CPU isn't online.
+pub(super) fn run_raw_tracepoint(
+    program: &impl AsFd,
+    cpu: Option<u32>,
+    argument: u64,
+) -> io::Result<u32> {
+    let mut attr = TestRun {
+        prog_fd: raw(program),
+        ctx_in: std::ptr::from_ref(&argument).expose_provenance() as u64,
+        ctx_size_in: u32::try_from(size_of_val(&argument)).unwrap_or(0),
+        flags: cpu.map_or(0, |_| BPF_F_TEST_RUN_ON_CPU),
+        cpu: cpu.unwrap_or(0),
+        ..TestRun::default()
+    };
+    // SAFETY: `ctx_in` points to as many bytes as `ctx_size_in` says, which outlast the call and which
+    // the kernel only reads. The other pointers are null, and their sizes are 0.
+    unsafe { bpf(BPF_PROG_TEST_RUN, &mut attr) }?;
+    Ok(attr.retval)
 }
 
 pub(super) fn raw(fd: &impl AsFd) -> u32 {

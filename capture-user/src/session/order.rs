@@ -63,9 +63,9 @@ impl Order {
         }
     }
 
-    /// Takes a record.
-    pub fn push(&mut self, record: Waiting) {
-        if let Some(known) = self.rings.get_mut(record.place.ring()) {
+    /// Takes a record. `in_order`: none comes later in its ring that is older by more than [`WINDOW`].
+    pub fn push(&mut self, record: Waiting, in_order: bool) {
+        if in_order && let Some(known) = self.rings.get_mut(record.place.ring()) {
             known.latest = known.latest.max(record.stamp);
         }
         self.waiting.push(record);
@@ -166,7 +166,7 @@ mod tests {
     fn what_was_found_before_the_ring_was_empty_comes_out_in_order() {
         let mut order = Order::new(1);
         for (position, stamp) in [(0, 30), (8, 10), (16, 20), (24, 99)] {
-            order.push(record(stamp, position));
+            order.push(record(stamp, position), true);
         }
         let mut ready = Vec::new();
         found_empty(&mut order, 0, 40);
@@ -184,8 +184,8 @@ mod tests {
     #[test]
     fn records_of_one_instant_keep_the_order_of_the_ring() {
         let mut order = Order::new(1);
-        order.push(record(7, 16));
-        order.push(record(7, 8));
+        order.push(record(7, 16), true);
+        order.push(record(7, 8), true);
         let mut ready = Vec::new();
         found_empty(&mut order, 0, u64::MAX);
         order.take(&mut ready);
@@ -196,9 +196,9 @@ mod tests {
     fn a_ring_of_which_less_is_known_holds_the_others_back() {
         let mut order = Order::new(3);
         let late = 10 * WINDOW;
-        order.push(in_ring(0, late, 0));
-        order.push(in_ring(1, 40, 0));
-        order.push(in_ring(1, 2 * WINDOW, 8));
+        order.push(in_ring(0, late, 0), true);
+        order.push(in_ring(1, 40, 0), true);
+        order.push(in_ring(1, 2 * WINDOW, 8), true);
         let mut ready = Vec::new();
         // Nothing is known of the third one yet.
         found_empty(&mut order, 0, late + 1);
@@ -218,8 +218,8 @@ mod tests {
     fn what_was_there_at_a_look_goes_on_though_more_has_come_since() {
         let mut order = Order::new(1);
         order.look(0, 50);
-        order.push(record(20, 0));
-        order.push(record(60, 8));
+        order.push(record(20, 0), true);
+        order.push(record(60, 8), true);
         order.found_more(0);
         let mut ready = Vec::new();
         order.take(&mut ready);
@@ -233,7 +233,7 @@ mod tests {
     fn a_record_that_is_still_written_takes_back_nothing_of_what_was_known() {
         let mut order = Order::new(1);
         found_empty(&mut order, 0, 10 * WINDOW);
-        order.push(record(10 * WINDOW, 0));
+        order.push(record(10 * WINDOW, 0), true);
         order.found_more(0);
         let mut ready = Vec::new();
         order.take(&mut ready);
@@ -259,12 +259,12 @@ mod tests {
             let mut ready = Vec::new();
             let mut left = rings.map(Vec::into_iter);
             for (ring, batch) in batches {
-                left[ring].by_ref().take(batch).for_each(|record| order.push(record));
+                left[ring].by_ref().take(batch).for_each(|record| order.push(record, true));
                 order.found_more(ring);
                 order.take(&mut ready);
             }
             for (ring, left) in left.into_iter().enumerate() {
-                left.for_each(|record| order.push(record));
+                left.for_each(|record| order.push(record, true));
                 found_empty(&mut order, ring, u64::MAX);
                 order.take(&mut ready);
             }

@@ -111,7 +111,9 @@ impl Watcher {
         let Self {
             rings, links, seen, ..
         } = self;
-        rings.drain(|header, frame| seen.extend(read(links, &header, frame)));
+        rings
+            .drain(|header, frame| seen.extend(read(links, &header, frame)))
+            .expect("what waits comes out");
         &self.seen
     }
 

@@ -12,6 +12,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use capture_common::batch::LARGEST_IN_BATCH;
 use capture_common::counters::Counters;
 use capture_common::record::{MAX_SNAPLEN, RecordFlags, RecordHeader, SIZE_CLASSES};
 use capture_user::kernel::log::LogLevel;
@@ -35,12 +36,10 @@ pub(crate) const TEST_RUN_MAX: usize = 3_712;
 const UNSPEC: i32 = -1;
 /// Of rings that are never full.
 const AMPLE: u32 = 1 << 20;
-/// `BPF_RINGBUF_HDR_SZ`: what the ring itself puts before a record.
-const RING_HEADER: u64 = 8;
 
 pub(crate) struct Bench {
     pub(crate) kernel: Kernel,
-    rings: Rings,
+    pub(crate) rings: Rings,
     wanted: Wanted,
     snaplen: u32,
     counted: HashMap<u32, Counters>,
@@ -51,6 +50,8 @@ pub(crate) struct Bench {
 pub(crate) struct Make {
     pub(crate) snaplen: u32,
     pub(crate) ring_bytes: u32,
+    /// All CPUs put their records into one ring: one by one, where there are several CPUs.
+    pub(crate) one_ring: bool,
     pub(crate) log: LogLevel,
 }
 
@@ -59,6 +60,7 @@ impl Default for Make {
         Self {
             snaplen: MAX_SNAPLEN,
             ring_bytes: AMPLE,
+            one_ring: false,
             log: LogLevel::Off,
         }
     }
@@ -105,7 +107,12 @@ impl Bench {
     #[track_caller]
     pub(crate) fn make(text: &str, make: &Make) -> Self {
         let (filter, wanted) = options(text);
-        let loaded = Kernel::load(&Setup {
+        let load = if make.one_ring {
+            Kernel::load_with_one_ring
+        } else {
+            Kernel::load
+        };
+        let loaded = load(&Setup {
             tables: filter.tables(),
             snaplen: make.snaplen,
             ring_bytes: make.ring_bytes,
@@ -253,7 +260,13 @@ impl Bench {
         };
         let header = &record.header;
         let kept = packet.len().min(self.snaplen as usize);
-        let class = SIZE_CLASSES.iter().find(|class| **class as usize >= kept);
+        let gathered = self.rings.are_batched() && kept <= LARGEST_IN_BATCH as usize;
+        let (own, frame) = if gathered {
+            (0, kept)
+        } else {
+            let class = SIZE_CLASSES.iter().find(|class| **class as usize >= kept);
+            (RecordFlags::ALONE, *class.unwrap() as usize)
+        };
         let right = RecordHeader {
             ktime: header.ktime,
             lost: 0,
@@ -261,14 +274,14 @@ impl Bench {
             wire_len: packet.len() as u32,
             captured_len: kept as u32,
             cpu: header.cpu,
-            flags: flags(hook),
+            flags: flags(hook) | own,
             packet_type: header.packet_type,
             ..RecordHeader::default()
         };
-        let slot = size_of::<RecordHeader>() as u64 + u64::from(*class.unwrap());
+        let slot = (size_of::<RecordHeader>() + frame).next_multiple_of(8) as u64;
         if *header != right
             || record.frame != packet[..kept]
-            || room != RING_HEADER + slot
+            || room != slot
             || !(began..=monotonic()).contains(&header.ktime)
         {
             return Err(format!(
@@ -282,6 +295,7 @@ impl Bench {
     /// All that waits in the rings, by time, each record with the room that it took there.
     pub(crate) fn drain(&mut self) -> Result<Vec<(Record, u64)>, String> {
         let mut records = Vec::new();
+        self.rings.flush().map_err(|error| error.to_string())?;
         for ring in 0..self.rings.count() {
             // One that is being written will be there the next time.
             self.rings.look(ring);
@@ -297,9 +311,9 @@ impl Bench {
         Ok(records)
     }
 
-    /// How many rings its records go into.
-    pub(crate) fn rings(&self) -> usize {
-        self.rings.count()
+    /// Whether small records are gathered.
+    pub(crate) fn gathers(&self) -> bool {
+        self.rings.are_batched()
     }
 
     /// The interface's counters now.

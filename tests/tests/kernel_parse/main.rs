@@ -15,11 +15,13 @@
 //! - [`property`]: any packet, made by [`packets`]
 //! - [`hooks`]: the four programs, VLAN tags in the metadata, headers in page fragments
 //! - [`records`]: size classes, snapshot length, a full ring
+//! - [`batches`]: small records gathered
 //! - [`super_frames`]: packets beyond 64 KiB, from a real connection
 //! - [`object`]: names, and the diagnostics that aren't there unless asked for
 
 #![expect(clippy::unwrap_used, reason = "a test that meets one has failed")]
 
+mod batches;
 mod bench;
 mod combinations;
 mod hooks;

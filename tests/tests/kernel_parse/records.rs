@@ -1,5 +1,5 @@
 //! What lies in the ring: as much of a packet as was asked for, in a slot of the smallest size
-//! that holds it, and what happens when there is no room. That each record is right in all its
+//! that holds it or, gathered with others, just as long as it is, and what happens when there is no room. That each record is right in all its
 //! parts, the bench asserts.
 
 use capture_common::record::{MAX_SNAPLEN, RecordHeader, SIZE_CLASSES};
@@ -10,7 +10,7 @@ use crate::outlet::Outlet;
 use crate::reference::Start;
 
 /// A frame of `len` bytes that is no other's start: every record shows where it came from.
-fn frame(len: usize) -> Frame {
+pub(crate) fn frame(len: usize) -> Frame {
     let mut state = len as u32;
     let mut noise = || {
         // Numerical Recipes' generator; its upper bits are good enough.
@@ -32,9 +32,10 @@ fn around_classes(least: usize, most: usize) -> Vec<usize> {
     lens
 }
 
-fn snapping_at(snaplen: usize) -> Bench {
+fn snapping_at(snaplen: usize, one_ring: bool) -> Bench {
     let make = Make {
         snaplen: snaplen as u32,
+        one_ring,
         ..Make::default()
     };
     Bench::make("", &make)
@@ -42,9 +43,11 @@ fn snapping_at(snaplen: usize) -> Bench {
 
 #[test]
 fn packets_around_each_size_class_are_recorded_whole_in_the_smallest_that_holds_them() {
-    let mut bench = snapping_at(MAX_SNAPLEN as usize);
-    for len in around_classes(1, TEST_RUN_MAX) {
-        assert_eq!(bench.show(&frame(len)).unwrap().frame.len(), len);
+    for one_ring in [false, true] {
+        let mut bench = snapping_at(MAX_SNAPLEN as usize, one_ring);
+        for len in around_classes(1, TEST_RUN_MAX) {
+            assert_eq!(bench.show(&frame(len)).unwrap().frame.len(), len);
+        }
     }
 }
 
@@ -52,8 +55,9 @@ fn packets_around_each_size_class_are_recorded_whole_in_the_smallest_that_holds_
 fn packets_longer_than_the_snapshot_length_are_cut_to_it_whatever_their_size_class() {
     let mut snaplens = around_classes(1, 300);
     snaplens.extend([14, 1_032, 1_544, 1_545]);
-    for snaplen in snaplens {
-        let mut bench = snapping_at(snaplen);
+    let both = [false, true];
+    for (snaplen, one_ring) in snaplens.into_iter().zip(both.into_iter().cycle()) {
+        let mut bench = snapping_at(snaplen, one_ring);
         for len in around_classes(14, TEST_RUN_MAX) {
             let seen = bench.show(&frame(len)).unwrap();
             assert_eq!(seen.frame.len(), len.min(snaplen));
@@ -68,7 +72,7 @@ fn large_packets_are_recorded_from_their_page_fragments() {
     let largest = 65_535 + 14;
     let outlet = Outlet::veth();
     for snaplen in [MAX_SNAPLEN as usize, 24_585, 9_224, 4_105, 4_104, 72] {
-        let mut bench = snapping_at(snaplen);
+        let mut bench = snapping_at(snaplen, false);
         bench.leave_by(&outlet);
         for len in around_classes(4_000, largest) {
             let seen = bench.send(Start::Ethernet, &frame(len)).unwrap();
@@ -91,7 +95,7 @@ fn with_a_small_ring() -> Bench {
 
 /// Runs the program on the frame, whatever comes of it.
 #[track_caller]
-fn put(bench: &mut Bench, frame: &[u8]) {
+pub(crate) fn put(bench: &mut Bench, frame: &[u8]) {
     use capture_user::packet::Direction;
     use capture_user::target::links::Framing;
     let run = bench
@@ -135,7 +139,7 @@ fn a_cpu_whose_ring_is_full_goes_on_in_the_others_until_all_are() {
     let mut bench = Bench::make("", &make);
     let frame = frame(1_400);
     let slot = u64::from(8 + size_of::<RecordHeader>() as u32 + SIZE_CLASSES[6]);
-    let rings = bench.rings() as u64;
+    let rings = bench.rings.count() as u64;
     let room = ((1 << 21) / rings - 1) / slot * rings;
     assert_eq!(rings > 1, cpus > 1);
     for sent in 1..=room + 10 {

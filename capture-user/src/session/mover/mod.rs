@@ -56,6 +56,9 @@ const IDLE_AFTER: Duration = Duration::from_secs(1);
 const POLL_HOLDING: Duration = Duration::from_millis(10);
 /// How long while a ring's end was a record still being written.
 const POLL_BUSY: Duration = Duration::from_millis(1);
+/// Nanoseconds after which a CPU's writes are seen by all others, whatever it does: it takes a fraction
+/// of a microsecond.
+const SETTLED: u64 = 20_000;
 /// How many records are put in order at once: bounds the memory for it, and how long an order
 /// waits. Each ring has an equal part in it …
 const BATCH: usize = 8_192;
@@ -331,17 +334,27 @@ impl Mover {
         if let Some(step) = self.clock.update(Offset::measure()) {
             let _ = self.events.send(Event::ClockStep(step));
         }
-        let now = clock::monotonic();
-        if self.ended.is_some() {
+        // Both clocks are the kernel's. What a CPU wrote so long ago, it shows to all.
+        let now = clock::monotonic().saturating_sub(SETTLED);
+        let flushed = if self.ended.is_some() {
             // Past the limit: only make room.
-            self.rings.drain(|_, _| {});
+            self.rings.drain(|_, _| {})
+        } else {
+            self.rings.flush()
+        };
+        if let Err(error) = flushed {
+            self.end(StopReason::Failure(Error::failure(format!(
+                "can't have the kernel give out packets: {error}"
+            ))));
+        }
+        if self.ended.is_some() {
             return Horizon::EmptyAt(now);
         }
         let part = (BATCH / self.rings.count().max(1)).max(PART);
         let mut until = Some(now);
         self.busy = false;
         for ring in 0..self.rings.count() {
-            if self.rings.look(ring) {
+            if self.rings.look(ring) && !self.rings.lacks(ring) {
                 self.order.look(ring, now);
             }
             if self.collect_from(ring, part) {
@@ -366,11 +379,12 @@ impl Mover {
                         continue;
                     };
                     let (stamp, interface) = (header.ktime, header.interface);
+                    let in_order = self.rings.is_in_order(ring, header.cpu);
                     if !self.ids.is_known(interface, stamp) {
                         // It joined after the last look at the orders.
                         self.obey();
                     }
-                    self.order.push(Waiting { stamp, place });
+                    self.order.push(Waiting { stamp, place }, in_order);
                 }
                 Next::Empty => return true,
                 Next::Busy => {

@@ -252,7 +252,7 @@ fn at_once(
                     let sum: u64 = taken.iter().map(|run| run.nanoseconds).sum();
                     Ok(sum as f64 / count as f64)
                 })?;
-                rings.drain(|_, _| {});
+                rings.drain(|_, _| {})?;
             }
         }
     }
@@ -276,7 +276,7 @@ impl Bench {
             Ok(run.nanoseconds as f64)
         })?;
         // So that they never are full.
-        self.rings.drain(|_, _| {});
+        self.rings.drain(|_, _| {})?;
         Ok(())
     }
 
