@@ -5,7 +5,6 @@
 use aya_ebpf::bindings::BPF_RB_NO_WAKEUP;
 use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
 use aya_log_ebpf::debug;
-use capture_common::batch::LARGEST_IN_BATCH;
 use capture_common::counters::{Counters, DIRECT_LEN};
 use capture_common::record::{RecordFlags, RecordHeader, SIZE_CLASSES};
 
@@ -93,8 +92,7 @@ fn put_in_batch(packet: &impl Packet, origin: Origin, batch: Open) -> Outcome {
     // behind it. An empty copy would be refused by the helper.
     let copied = unsafe {
         room.header.write(header(packet, origin, ktime));
-        origin.len == 0
-            || packet.copy_start(room.header.add(1).cast(), origin.len, LARGEST_IN_BATCH)
+        origin.len == 0 || packet.copy_few(room.header.add(1).cast(), origin.len)
     };
     if !copied {
         batch.close();
