@@ -9,8 +9,8 @@ use crate::{build, command, setup, workspace};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// How long. Resident memory is compared with what it was after two and a half minutes, so five at
-    /// least for it to mean much
+    /// How long. Resident memory is compared with what it was half-way, so five at least for it to mean
+    /// much
     #[arg(long, value_name = "N", default_value_t = 5.0)]
     minutes: f64,
 }
