@@ -103,7 +103,8 @@ pub trait Packet: Bytes {
     #[inline(always)]
     unsafe fn copy_few(&self, to: *mut u8, len: u32) -> bool {
         let (start, end) = (self.start(), self.end());
-        if len < BLOCK || len > LARGEST_IN_BATCH || end - start < len as usize {
+        let beyond = len > LARGEST_IN_BATCH;
+        if len < BLOCK || beyond || end - start < len as usize {
             // SAFETY: the caller's promise.
             return unsafe { self.copy_start(to, len, LARGEST_IN_BATCH) };
         }
