@@ -39,7 +39,7 @@ pub const BATCH_FULL: u32 =
 
 const _: () = assert!(BATCH_FULL.is_multiple_of(8) && LARGEST_IN_BATCH.is_multiple_of(8));
 
-/// What became of an attempt to put a batch into its ring, as the program says.
+/// What became of an attempt to put a batch into its ring, within the kernel side.
 pub struct Flushed;
 
 impl Flushed {

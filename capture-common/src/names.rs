@@ -49,7 +49,7 @@ pub const WAKE_AT: &str = "WAKE_AT";
 pub const BATCHED: &str = "BATCHED";
 
 /// Program: a raw tracepoint that is never attached. Run by hand on a CPU, it puts the batch whose
-/// number it is given into that one's ring. Returns [`crate::batch::Flushed`].
+/// number it is given into that one's ring, if there is room and no program at it.
 pub const FLUSH: &str = "nodecap_flush";
 /// Program: TC ingress of a device with Ethernet framing.
 pub const INGRESS: &str = "nodecap_in";

@@ -53,6 +53,38 @@ fn a_reader_that_sleeps_costs_packets_that_are_counted_and_nothing_else() {
 }
 
 #[test]
+fn a_capture_that_slept_until_its_rings_were_full_goes_on_and_ends_when_told() {
+    let (wire, scratch) = (Wire::new(), Scratch::new());
+    let path = scratch.path("x.pcapng");
+    // Enough that each CPU has a ring of its own and gathers small records, where there are two.
+    let capture = Nodecap::capture(&wire.namespace, Wire::CATCHER)
+        .args(["--ring-size", "1M"])
+        .write(&path)
+        .start();
+    capture.signal(Signal::SIGSTOP);
+    // Small ones, so that some are left over that find no room in the end.
+    let small: Vec<_> = corpus::rich()
+        .into_iter()
+        .filter(|frame| frame.len() <= 200)
+        .collect();
+    let times = 20_000 / small.len() as u64;
+    let sent = replay::flood(&wire.namespace, Wire::SENDER, &small, times);
+    capture.signal(Signal::SIGCONT);
+    let dropped = capture.counts().dropped;
+    assert!(dropped > 0);
+    capture.wait_until_captured(sent - dropped);
+    wire.send(&small);
+    let finished = capture.stop();
+    let counts = finished.counts();
+    assert_eq!(counts.received, sent + small.len() as u64);
+    assert_eq!(counts.captured + counts.dropped, counts.received);
+    let written = CaptureFile::read(&path);
+    assert_eq!(written.packets.len() as u64, counts.captured);
+    let times = written.packets.iter().map(|packet| packet.time_ns);
+    assert!(times.is_sorted());
+}
+
+#[test]
 fn the_time_limit_holds_though_nobody_reads() {
     let (wire, scratch) = (Wire::new(), Scratch::new());
     let fifo = scratch.path("fifo");

@@ -5,9 +5,11 @@
 //! program that is run there by hand sees to that, so that it can't come in between.
 
 use std::io;
+use std::mem::offset_of;
 use std::os::fd::{AsFd, OwnedFd};
 
-use capture_common::batch::{Batch, Flushed};
+use capture_common::batch::Batch;
+use capture_common::record::RecordHeader;
 
 use super::mapping::Mapping;
 use super::sys;
@@ -20,6 +22,17 @@ const REALTIME: &str = "/sys/kernel/realtime";
 pub(super) fn can_be_had() -> bool {
     let realtime = std::fs::read_to_string(REALTIME).is_ok_and(|answer| answer.trim() != "0");
     !realtime && super::probe::run_by_hand().is_ok()
+}
+
+/// Up to when a ring holds all that its CPU has stamped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Complete {
+    /// Up to when it was asked.
+    Now,
+    /// Up to this stamp, without it: what comes from there on found no room.
+    Before(u64),
+    /// A program was at it in this moment.
+    Unknown,
 }
 
 /// All batches, by their CPUs' numbers.
@@ -37,29 +50,65 @@ impl Batches {
         Ok(Self { map, count, flush })
     }
 
-    /// Has what waits in them put into the rings. Returns the rings into which something couldn't be
-    /// put, each as a bit: they may lack what was stamped before this call.
-    pub(super) fn flush(&self) -> io::Result<u64> {
-        let mut lacking = 0;
+    /// Has what waits in them put into the rings. `complete` gets for each ring how far it then holds
+    /// what its CPU has stamped up to `now`.
+    pub(super) fn flush(&self, now: u64, complete: &mut Vec<Complete>) -> io::Result<()> {
+        complete.clear();
         for cpu in 0..self.count {
-            let at = cpu as usize * size_of::<Batch>();
-            let waits = |member| self.map.load(at + member) != 0;
-            if !waits(std::mem::offset_of!(Batch, used))
-                && !waits(std::mem::offset_of!(Batch, busy))
-            {
-                continue;
-            }
-            let flushed = match sys::run_raw_tracepoint(&self.flush, Some(cpu), cpu.into()) {
-                // It was taken out of use, and nothing runs there.
-                Err(error) if error.raw_os_error() == Some(libc::ENXIO) => {
-                    sys::run_raw_tracepoint(&self.flush, None, cpu.into())?
-                }
-                flushed => flushed?,
-            };
-            if flushed != Flushed::EMPTY {
-                lacking |= 1 << cpu;
-            }
+            complete.push(self.flush_one(cpu, now)?);
         }
-        Ok(lacking)
+        Ok(())
+    }
+
+    fn flush_one(&self, cpu: u32, now: u64) -> io::Result<Complete> {
+        let batch = cpu as usize * size_of::<Batch>();
+        if self.is_empty(batch) {
+            return Ok(Complete::Now);
+        }
+        match sys::run_raw_tracepoint(&self.flush, Some(cpu), cpu.into()) {
+            // It was taken out of use, and nothing runs there.
+            Err(error) if error.raw_os_error() == Some(libc::ENXIO) => {
+                sys::run_raw_tracepoint(&self.flush, None, cpu.into())?;
+            }
+            flushed => flushed?,
+        }
+        // What the program returns, aya's macro throws away; and this tells more. Where the ring had no room
+        // the batch is as it was, until some is given back. A program that was at it in that moment may
+        // have put in its first record since, or not yet. What else is there now is later.
+        if self.is_empty(batch) {
+            return Ok(Complete::Now);
+        }
+        if self.used(batch) == 0 {
+            return Ok(Complete::Unknown);
+        }
+        let first = self.first_stamp(batch);
+        Ok(if first > now {
+            Complete::Now
+        } else {
+            Complete::Before(first)
+        })
+    }
+
+    /// Whether there is nothing in the batch that begins there, and no program about to change that.
+    fn is_empty(&self, batch: usize) -> bool {
+        // In this order: what a program has put in that isn't busy any more is seen then.
+        self.map.load(batch + offset_of!(Batch, busy)) == 0 && self.used(batch) == 0
+    }
+
+    fn used(&self, batch: usize) -> u32 {
+        self.map.load(batch + offset_of!(Batch, used))
+    }
+
+    /// The stamp of the first record of the batch that begins there. Should another one be written in that
+    /// place meanwhile, whatever is read will do: the batch was put into the ring then.
+    fn first_stamp(&self, batch: usize) -> u64 {
+        let at = batch + offset_of!(Batch, records) + offset_of!(RecordHeader, ktime);
+        let half = |at| u64::from(self.map.load(at));
+        let (first, second) = (half(at), half(at + 4));
+        if cfg!(target_endian = "little") {
+            first | second << 32
+        } else {
+            first << 32 | second
+        }
     }
 }

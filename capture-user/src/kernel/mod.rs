@@ -4,7 +4,7 @@
 //! - [`program`]: loads the programs with a filter; `tables` fills in the filter; `counters` reads counters;
 //!   [`attach`] attaches and detaches them; [`test_run`] runs one by itself
 //! - [`rings`]: the user side of the rings that packets come out of, and [`ring`] of one: read in
-//!   place and released in batches; `batches`: what is on its way to them; `mapping`: memory shared with
+//!   place and released in batches; [`batches`]: what is on its way to them; `mapping`: memory shared with
 //!   the kernel
 //! - [`events`]: what else the kernel side tells, as evidence; [`tracepoints`] attaches what tells
 //!   it
@@ -27,7 +27,7 @@
 
 pub mod abilities;
 pub mod attach;
-mod batches;
+pub mod batches;
 mod btf;
 mod counters;
 pub mod error;

@@ -130,5 +130,5 @@ pub(super) fn run_by_hand() -> io::Result<()> {
     // r0 = 0; exit.
     let program = [[0xb7, 0, 0, 0, 0, 0, 0, 0], EXIT];
     let program = load(BPF_PROG_TYPE_RAW_TRACEPOINT, 0, &program)?;
-    sys::run_raw_tracepoint(&program, Some(0), 0).map(drop)
+    sys::run_raw_tracepoint(&program, Some(0), 0)
 }

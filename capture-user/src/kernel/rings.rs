@@ -10,7 +10,7 @@ use aya::util::online_cpus;
 use capture_common::record::{MAX_RINGS, RecordHeader, SMALLEST_RING};
 use rustix::event::{Timespec, epoll};
 
-use super::batches::Batches;
+use super::batches::{Batches, Complete};
 use super::identity::IdentityKey;
 use super::ring::{Next, Place, Ring};
 use super::sys;
@@ -88,8 +88,8 @@ pub struct Rings {
     mark: u64,
     /// Where small records are gathered before.
     batches: Option<Batches>,
-    /// The rings which may lack something that was stamped before the last [`Rings::flush`], as bits.
-    lacking: u64,
+    /// What the last [`Rings::flush`] came to, by ring.
+    complete: Vec<Complete>,
 }
 
 impl Rings {
@@ -118,7 +118,7 @@ impl Rings {
             wake_ups,
             mark: wake_at(bytes),
             batches,
-            lacking: 0,
+            complete: Vec::new(),
         })
     }
 
@@ -128,23 +128,29 @@ impl Rings {
         self.batches.is_some()
     }
 
-    /// Has all put into the rings that CPUs have gathered so far; [`Rings::lacks`] says where that
-    /// wasn't possible.
+    /// Has all put into the rings that CPUs have gathered so far; [`Rings::complete`] says how far that
+    /// was possible with what was stamped up to `now`.
     ///
     /// # Errors
     ///
     /// What bpf(2) says, and no more can be had then.
-    pub fn flush(&mut self) -> io::Result<()> {
-        if let Some(batches) = &self.batches {
-            self.lacking = batches.flush()?;
+    pub fn flush(&mut self, now: u64) -> io::Result<()> {
+        match &self.batches {
+            Some(batches) => batches.flush(now, &mut self.complete),
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// Whether a ring may lack something that was stamped before the last [`Rings::flush`].
+    /// How far a ring holds what its CPU had stamped at the last [`Rings::flush`].
     #[must_use]
-    pub fn lacks(&self, ring: usize) -> bool {
-        self.lacking & (1 << ring) != 0
+    pub fn complete(&self, ring: usize) -> Complete {
+        self.complete.get(ring).copied().unwrap_or(Complete::Now)
+    }
+
+    /// Whether one of them didn't hold all of it.
+    #[must_use]
+    pub fn are_lacking(&self) -> bool {
+        self.complete.iter().any(|it| *it != Complete::Now)
     }
 
     /// Whether what a CPU records comes out of a ring in the order of time: at other CPUs' places it
@@ -207,7 +213,7 @@ impl Rings {
     ///
     /// As [`Rings::flush`].
     pub fn drain(&mut self, mut show: impl FnMut(RecordHeader, &[u8])) -> io::Result<()> {
-        self.flush()?;
+        self.flush(0)?;
         for ring in &mut self.rings {
             ring.look();
             while let Next::Record(place) = ring.advance_packet() {

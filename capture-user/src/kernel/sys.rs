@@ -300,13 +300,13 @@ pub(super) fn load(kind: u32, flags: u32, program: &[[u8; 8]]) -> io::Result<Own
     unsafe { bpf_fd(BPF_PROG_LOAD, &mut attr) }
 }
 
-/// Runs a raw tracepoint's program with one argument on a CPU (Linux 5.10), or where it happens to be,
-/// and returns what it returns. `ENXIO` where that CPU isn't online.
+/// Runs a raw tracepoint's program with one argument on a CPU (Linux 5.10), or where it happens to be.
+/// `ENXIO` where that CPU isn't online.
 pub(super) fn run_raw_tracepoint(
     program: &impl AsFd,
     cpu: Option<u32>,
     argument: u64,
-) -> io::Result<u32> {
+) -> io::Result<()> {
     let mut attr = TestRun {
         prog_fd: raw(program),
         ctx_in: std::ptr::from_ref(&argument).expose_provenance() as u64,
@@ -318,7 +318,7 @@ pub(super) fn run_raw_tracepoint(
     // SAFETY: `ctx_in` points to as many bytes as `ctx_size_in` says, which outlast the call and which
     // the kernel only reads. The other pointers are null, and their sizes are 0.
     unsafe { bpf(BPF_PROG_TEST_RUN, &mut attr) }?;
-    Ok(attr.retval)
+    Ok(())
 }
 
 pub(super) fn raw(fd: &impl AsFd) -> u32 {

@@ -59,7 +59,7 @@ fn a_large_packet_comes_behind_what_was_gathered_before_it() {
     }
     // Not sorted by time: as they lie in the ring.
     let mut seen = Vec::new();
-    bench.rings.flush().unwrap();
+    bench.rings.flush(0).unwrap();
     for ring in 0..bench.rings.count() {
         bench.rings.look(ring);
         while let Next::Record(place) = bench.rings.advance(ring) {

@@ -295,7 +295,7 @@ impl Bench {
     /// All that waits in the rings, by time, each record with the room that it took there.
     pub(crate) fn drain(&mut self) -> Result<Vec<(Record, u64)>, String> {
         let mut records = Vec::new();
-        self.rings.flush().map_err(|error| error.to_string())?;
+        self.rings.flush(0).map_err(|error| error.to_string())?;
         for ring in 0..self.rings.count() {
             // One that is being written will be there the next time.
             self.rings.look(ring);

@@ -29,6 +29,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::error::Error;
 use crate::flow::tracker::Ticket;
 use crate::kernel::Rings;
+use crate::kernel::batches::Complete;
 use crate::kernel::ring::{Next, Place};
 use crate::packet::InterfaceId;
 use crate::session::clock::{self, Clock, Offset};
@@ -59,6 +60,9 @@ const POLL_BUSY: Duration = Duration::from_millis(1);
 /// Nanoseconds after which a CPU's writes are seen by all others, whatever it does: it takes a fraction
 /// of a microsecond.
 const SETTLED: u64 = 20_000;
+/// After how many rounds in which nothing moves what a CPU has gathered, and finds no room for, is left
+/// behind, to be written late. Other CPUs that went on in its ring may have filled it up.
+const STUCK: u32 = 2;
 /// How many records are put in order at once: bounds the memory for it, and how long an order
 /// waits. Each ring has an equal part in it …
 const BATCH: usize = 8_192;
@@ -114,6 +118,8 @@ pub(in crate::session) struct Mover {
     unreleased: usize,
     /// A ring was read up to a record that is still being written.
     busy: bool,
+    /// Rounds in which nothing moved though it should.
+    stuck: u32,
     /// Why the session wants it to stop, and the stamp up to which packets are still written.
     stopping: Option<(StopReason, u64)>,
     /// Set once the capture has ended.
@@ -173,6 +179,7 @@ impl Mover {
             hurried: 0,
             unreleased: 0,
             busy: false,
+            stuck: 0,
             stopping: None,
             ended: None,
             last: None,
@@ -192,8 +199,10 @@ impl Mover {
             if let Some(last) = self.last.take() {
                 return self.close(last);
             }
+            let waiting = self.order.len();
             let horizon = self.collect();
             self.order.take(&mut ready);
+            self.count_stuck(waiting, &ready);
             self.take(&mut ready);
             self.write();
             self.rotate_in_time(horizon);
@@ -211,6 +220,7 @@ impl Mover {
             }
             let pause = match horizon {
                 _ if self.stopping.is_some() => POLL_BUSY,
+                _ if self.rings.are_lacking() && self.has_room() => POLL_BUSY,
                 Horizon::EmptyAt(_) if !self.held.is_empty() => POLL_HOLDING,
                 Horizon::EmptyAt(now) if self.is_idle(now) => POLL_IDLE,
                 Horizon::EmptyAt(_) => POLL,
@@ -340,7 +350,7 @@ impl Mover {
             // Past the limit: only make room.
             self.rings.drain(|_, _| {})
         } else {
-            self.rings.flush()
+            self.rings.flush(now)
         };
         if let Err(error) = flushed {
             self.end(StopReason::Failure(Error::failure(format!(
@@ -354,8 +364,14 @@ impl Mover {
         let mut until = Some(now);
         self.busy = false;
         for ring in 0..self.rings.count() {
-            if self.rings.look(ring) && !self.rings.lacks(ring) {
-                self.order.look(ring, now);
+            if self.rings.look(ring) {
+                let complete = match self.rings.complete(ring) {
+                    Complete::Now => now,
+                    Complete::Before(_) if self.stuck >= STUCK => now,
+                    Complete::Before(stamp) => now.min(stamp.saturating_sub(1)),
+                    Complete::Unknown => 0,
+                };
+                self.order.look(ring, complete);
             }
             if self.collect_from(ring, part) {
                 let looked = self.order.found_all(ring);
@@ -366,6 +382,17 @@ impl Mover {
             }
         }
         until.map_or(Horizon::Unknown, Horizon::EmptyAt)
+    }
+
+    /// Counts the rounds in which nothing moves though a ring has no room for what its CPU has gathered:
+    /// what is in the rings is later than that, and waits for it.
+    fn count_stuck(&mut self, waiting: usize, ready: &[Waiting]) {
+        let moves = self.order.len() != waiting || !ready.is_empty() || !self.held.is_empty();
+        self.stuck = if moves || !self.rings.are_lacking() {
+            0
+        } else {
+            self.stuck + 1
+        };
     }
 
     /// Takes up to so many records from a ring; whether that is all that was there at the last look.
