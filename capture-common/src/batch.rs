@@ -38,15 +38,3 @@ pub const BATCH_FULL: u32 =
     BATCH_BYTES as u32 - size_of::<RecordHeader>() as u32 - LARGEST_IN_BATCH;
 
 const _: () = assert!(BATCH_FULL.is_multiple_of(8) && LARGEST_IN_BATCH.is_multiple_of(8));
-
-/// What became of an attempt to put a batch into its ring, within the kernel side.
-pub struct Flushed;
-
-impl Flushed {
-    /// There is nothing in it now.
-    pub const EMPTY: u32 = 0;
-    /// A program was at it.
-    pub const BUSY: u32 = 1;
-    /// The ring has no room.
-    pub const NO_ROOM: u32 = 2;
-}

@@ -12,7 +12,7 @@ use core::ptr;
 use aya_ebpf::helpers::generated::bpf_ringbuf_output;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use capture_common::batch::{BATCH_BYTES, BATCH_FULL, Batch, Flushed, LARGEST_IN_BATCH};
+use capture_common::batch::{BATCH_BYTES, BATCH_FULL, Batch, LARGEST_IN_BATCH};
 use capture_common::record::RecordHeader;
 
 use crate::globals::RING_MASK;
@@ -130,6 +130,18 @@ fn at_most(number: u32, most: u32) -> u32 {
     clamp(u64::from(number) + 1, u64::from(most) + 1) as u32 - 1
 }
 
+/// What became of an attempt to put a batch into its ring.
+struct Flushed;
+
+impl Flushed {
+    /// There is nothing in it now.
+    const EMPTY: u32 = 0;
+    /// A program was at it.
+    const BUSY: u32 = 1;
+    /// The ring has no room.
+    const NO_ROOM: u32 = 2;
+}
+
 /// Puts a CPU's batch into its ring: [`Flushed`]. By itself for the verifier, as is
 /// [`crate::look::nodecap_look`].
 #[inline(never)]
@@ -178,7 +190,7 @@ fn put(batch: *mut Batch, ring: u32) -> u32 {
     Flushed::EMPTY
 }
 
-/// Never attached: see [`capture_common::names::FLUSH`].
+/// Never attached: see [`capture_common::names::FLUSH`]. What it returns, the macro throws away.
 #[raw_tracepoint(tracepoint = "none")]
 fn nodecap_flush(context: RawTracePointContext) -> u32 {
     nodecap_put_batch(context.arg::<u64>(0) as u32)

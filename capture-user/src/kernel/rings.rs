@@ -153,8 +153,8 @@ impl Rings {
         self.complete.iter().any(|it| *it != Complete::Now)
     }
 
-    /// Whether what a CPU records comes out of a ring in the order of time: at other CPUs' places it
-    /// may lag behind theirs.
+    /// Whether nothing comes behind a record of this CPU in that ring that is much older. In a ring that is
+    /// another CPU's own it may: what that one still gathers.
     #[must_use]
     pub fn is_in_order(&self, ring: usize, cpu: u32) -> bool {
         self.batches.is_none() || cpu as usize == ring
