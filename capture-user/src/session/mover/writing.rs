@@ -170,7 +170,7 @@ impl Mover {
         if header.ktime < self.last_stamp {
             self.late += 1;
         }
-        self.last_stamp = header.ktime;
+        self.last_stamp = self.last_stamp.max(header.ktime);
         if matches!(&self.stopping, Some((_, stamp)) if header.ktime > *stamp) {
             return;
         }
