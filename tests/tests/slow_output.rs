@@ -6,13 +6,15 @@ use std::fs::File;
 use std::io::Read;
 use std::process::Command;
 
-use lab::frames::corpus;
+use lab::frames::{Frame, corpus};
 use lab::nodecap::Nodecap;
+use lab::packet_socket::{Announced, PacketSocket};
 use lab::process::Stdout;
 use lab::read::CaptureFile;
 use lab::scratch::Scratch;
 use lab::topology::Wire;
 use lab::{Signal, replay, tool};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 #[test]
 fn a_reader_that_sleeps_costs_packets_that_are_counted_and_nothing_else() {
@@ -82,6 +84,64 @@ fn a_capture_that_slept_until_its_rings_were_full_goes_on_and_ends_when_told() {
     assert_eq!(written.packets.len() as u64, counts.captured);
     let times = written.packets.iter().map(|packet| packet.time_ns);
     assert!(times.is_sorted());
+}
+
+/// Sends frames from the last CPU that there is, and says whether floods come from another one.
+fn send_from_the_last_cpu(wire: &Wire, frames: &[Frame]) -> bool {
+    let allowed = sched_getaffinity(None).unwrap();
+    let mut cpus = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu));
+    let (first, last) = (cpus.next(), cpus.next_back());
+    let mut one = CpuSet::new();
+    one.set(last.or(first).unwrap());
+    let sender = PacketSocket::new(&wire.namespace, Wire::SENDER, Announced::ByHeader);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            sched_setaffinity(None, &one).unwrap();
+            for frame in frames {
+                sender.send(frame);
+            }
+        });
+    });
+    last.is_some()
+}
+
+#[test]
+fn what_finds_no_room_since_others_filled_the_ring_is_written_late_and_counted_so() {
+    let (wire, scratch) = (Wire::new(), Scratch::new());
+    let path = scratch.path("x.pcapng");
+    let cpus = std::thread::available_parallelism().unwrap().get();
+    let rings = cpus.next_power_of_two() as u64;
+    let capture = Nodecap::capture(&wire.namespace, Wire::CATCHER)
+        .args(["-v", "--ring-size", &format!("{}K", 512 * rings)])
+        .write(&path)
+        .start();
+    capture.signal(Signal::SIGSTOP);
+    let small: Vec<_> = corpus::rich()
+        .into_iter()
+        .filter(|frame| frame.len() <= 200)
+        .collect();
+    // They are gathered on their CPU while another one goes on in its ring, until there is no room.
+    let few = &small[..10];
+    let waits = send_from_the_last_cpu(&wire, few);
+    let times = 10_000 * rings / small.len() as u64;
+    let sent = replay::flood(&wire.namespace, Wire::SENDER, &small, times);
+    let all = sent + few.len() as u64;
+    capture.signal(Signal::SIGCONT);
+    let dropped = capture.counts().dropped;
+    assert!(dropped > 0);
+    capture.wait_until_captured(all - dropped);
+    let finished = capture.stop();
+    let counts = finished.counts();
+    assert_eq!((counts.received, counts.captured), (all, all - dropped));
+    let late = format!("{} packets came too late to be put in order", few.len());
+    assert_eq!(
+        finished.stderr.contains(&late),
+        waits,
+        "{}",
+        finished.stderr
+    );
+    let written = CaptureFile::read(&path);
+    assert_eq!(written.packets.len() as u64, counts.captured);
 }
 
 #[test]

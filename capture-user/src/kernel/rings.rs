@@ -153,6 +153,16 @@ impl Rings {
         self.complete.iter().any(|it| *it != Complete::Now)
     }
 
+    /// The stamp of the first record of all that found no room at the last [`Rings::flush`].
+    #[must_use]
+    pub fn first_without_room(&self) -> Option<u64> {
+        let stamps = self.complete.iter().filter_map(|it| match it {
+            Complete::Before(stamp) => Some(*stamp),
+            Complete::Now | Complete::Unknown => None,
+        });
+        stamps.min()
+    }
+
     /// Whether nothing comes behind a record of this CPU in that ring that is much older. In a ring that is
     /// another CPU's own it may: what that one still gathers.
     #[must_use]

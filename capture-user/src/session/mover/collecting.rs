@@ -14,8 +14,8 @@ const PART: usize = 512;
 /// Nanoseconds after which a CPU's writes are seen by all others, whatever it does: it takes a fraction
 /// of a microsecond.
 const SETTLED: u64 = 20_000;
-/// After how many rounds in which nothing moves what a CPU has gathered, and finds no room for, is left
-/// behind, to be written late. Other CPUs that went on in its ring may have filled it up.
+/// After how many rounds in which nothing moves the oldest batch that finds no room is left behind, to be
+/// written late. Other CPUs that went on in that ring may have filled it up.
 const STUCK: u32 = 2;
 
 impl Mover {
@@ -43,11 +43,15 @@ impl Mover {
         let part = (BATCH / self.rings.count().max(1)).max(PART);
         let mut until = Some(now);
         self.busy = false;
+        // Only what holds up all others.
+        let left_behind = (self.stuck >= STUCK)
+            .then(|| self.rings.first_without_room())
+            .flatten();
         for ring in 0..self.rings.count() {
             if self.rings.look(ring) {
                 let complete = match self.rings.complete(ring) {
                     Complete::Now => now,
-                    Complete::Before(_) if self.stuck >= STUCK => now,
+                    Complete::Before(stamp) if Some(stamp) == left_behind => now,
                     Complete::Before(stamp) => now.min(stamp.saturating_sub(1)),
                     Complete::Unknown => 0,
                 };
