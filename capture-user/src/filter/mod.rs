@@ -5,10 +5,12 @@
 //!   looks addresses up; [`few`]: short lists as code
 //! - [`ports`], [`protocols`]: how one is written, and a table for all
 //! - [`lists`]: the address options' lists as they are typed, and their files
-//! - [`expression`]: a filter as tcpdump takes it; [`ebpf`]: the instructions that it becomes
+//! - [`expression`]: a filter as tcpdump takes it; [`ebpf`]: the instructions that it becomes,
+//!   put together as an [`assembly`]
 //! - [`trial`]: a filter tried out on saved packets
 
 pub mod addresses;
+mod assembly;
 pub mod ebpf;
 pub mod expression;
 pub mod few;

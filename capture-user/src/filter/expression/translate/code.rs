@@ -1,6 +1,7 @@
 //! The code of a translation: what each classic instruction becomes. What reads the packet is in
 //! `packet.rs`.
 
+use super::super::super::assembly::Assembly;
 use super::super::super::ebpf::{
     Condition, Instruction, Math, R0, R1, R2, R3, R4, R5, R10, Register, Value, Width,
 };
@@ -43,10 +44,7 @@ pub(super) enum Label {
 /// The code as it grows.
 pub(super) struct Code {
     pub(super) hook: Hook,
-    instructions: Vec<Instruction>,
-    /// Which instructions are jumps, and where to.
-    jumps: Vec<(usize, Label)>,
-    labels: Vec<(Label, usize)>,
+    assembly: Assembly<Label>,
 }
 
 impl Code {
@@ -54,28 +52,25 @@ impl Code {
     pub(super) fn new(hook: Hook) -> Self {
         Self {
             hook,
-            instructions: Vec::new(),
-            jumps: Vec::new(),
-            labels: Vec::new(),
+            assembly: Assembly::default(),
         }
     }
 
     /// Whether anything jumps there.
     pub(super) fn leads_to(&self, label: Label) -> bool {
-        self.jumps.iter().any(|(_, to)| *to == label)
+        self.assembly.leads_to(label)
     }
 
     pub(super) fn emit(&mut self, instruction: Instruction) {
-        self.instructions.push(instruction);
+        self.assembly.emit(instruction);
     }
 
     pub(super) fn label(&mut self, label: Label) {
-        self.labels.push((label, self.instructions.len()));
+        self.assembly.label(label);
     }
 
     pub(super) fn jump_to(&mut self, label: Label, jump: Instruction) {
-        self.jumps.push((self.instructions.len(), label));
-        self.emit(jump);
+        self.assembly.jump_to(label, jump);
     }
 
     pub(super) fn jump_if32(
@@ -280,18 +275,9 @@ impl Code {
         }
     }
 
-    /// Gives every jump its distance.
-    pub(super) fn link(mut self) -> Result<Vec<Instruction>, TooLong> {
-        self.labels.sort_unstable();
-        for (at, label) in self.jumps {
-            let Ok(found) = self.labels.binary_search_by_key(&label, |it| it.0) else {
-                // Every label that is jumped to was laid: reachable instructions lead to such.
-                return Err(TooLong);
-            };
-            let distance = self.labels[found].1 as i64 - at as i64 - 1;
-            let offset = i16::try_from(distance).map_err(|_| TooLong)?;
-            self.instructions[at] = self.instructions[at].with_offset(offset);
-        }
-        Ok(self.instructions)
+    /// Gives every jump its distance. Every label that is jumped to was laid: reachable instructions
+    /// lead to such.
+    pub(super) fn link(self) -> Result<Vec<Instruction>, TooLong> {
+        self.assembly.link().ok_or(TooLong)
     }
 }
