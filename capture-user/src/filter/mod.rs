@@ -6,7 +6,7 @@
 //! - [`ports`], [`protocols`]: how one is written, and a table for all
 //! - [`lists`]: the address options' lists as they are typed, and their files
 //! - [`expression`]: a filter as tcpdump takes it; [`ebpf`]: the instructions that it becomes,
-//!   put together as an [`assembly`]
+//!   put together by `assembly`, with searches for a number in it by `search`
 //! - [`trial`]: a filter tried out on saved packets
 
 pub mod addresses;
@@ -15,8 +15,12 @@ pub mod ebpf;
 pub mod expression;
 pub mod few;
 pub mod lists;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by it")]
+mod machine;
 pub mod ports;
 pub mod protocols;
+mod search;
 pub mod tree;
 pub mod trial;
 

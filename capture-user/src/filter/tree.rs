@@ -40,6 +40,7 @@ pub(super) type Place<T> = (T, u32);
 /// The addresses of one IP version, each with the bits of the options whose list it is on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree {
+    /// By the address as a number; empty, if they are many.
     places: Vec<Place<u128>>,
     front: Vec<u32>,
     slots: Vec<Slot>,
@@ -54,7 +55,11 @@ impl Tree {
             let key = u128::from(net.network().to_bits()) << 96;
             (key, net.prefix_len().into(), *bits)
         });
-        Self::build(prefixes)
+        let mut tree = Self::build(prefixes);
+        for (start, _) in &mut tree.places {
+            *start >>= 96;
+        }
+        tree
     }
 
     /// Likewise.
@@ -66,9 +71,8 @@ impl Tree {
         Self::build(prefixes)
     }
 
-    /// Where something begins and what there is to say from there on, if that is few enough to be
-    /// code: see [`super::few`]. An IPv4 address is in the upper 32 of the 128 bits. None at all if
-    /// there is no prefix.
+    /// From which address on there is what to say, if that is few enough to be code: see
+    /// [`super::few`]. None at all if there is no prefix.
     pub(super) fn places(&self) -> Option<&[Place<u128>]> {
         (self.slots.is_empty() || !self.places.is_empty()).then_some(&self.places)
     }

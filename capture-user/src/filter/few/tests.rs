@@ -8,39 +8,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::super::addresses::merge;
-use super::super::ebpf::INSTRUCTION_LEN;
+use super::super::machine::run;
 use super::super::tree::tests::{edges, net};
 use super::*;
-
-/// Runs code that was made here, by its bytes: what linux/bpf.h says of the few kinds there are.
-fn run(code: &[Instruction], arguments: [u64; 4]) -> u64 {
-    let bytes: Vec<[u8; INSTRUCTION_LEN]> = code.iter().map(Instruction::encode).collect();
-    let number = |at: usize| i32::from_le_bytes(bytes[at][4..].try_into().unwrap());
-    let mut registers = [0xdead_beef_u64; 6];
-    registers[1..5].copy_from_slice(&arguments);
-    let mut at = 0;
-    loop {
-        let [opcode, both, low, high, ..] = bytes[at];
-        let (to, from) = (usize::from(both & 15), usize::from(both >> 4));
-        let offset = usize::try_from(i16::from_le_bytes([low, high])).unwrap();
-        let (left, right) = (registers[to], registers[from]);
-        let mut jumps = false;
-        match opcode {
-            0x95 => return registers[0],
-            0xb4 => registers[to] = u64::from(number(at).cast_unsigned()),
-            0x67 => registers[to] = left << number(at),
-            0x07 => registers[to] = left.wrapping_add(i64::from(number(at)).cast_unsigned()),
-            0x44 => registers[to] = u64::from(left as u32 | number(at).cast_unsigned()),
-            0x05 => jumps = true,
-            0x36 => jumps = left as u32 >= number(at).cast_unsigned(),
-            0x3d => jumps = left >= right,
-            0x2d => jumps = left > right,
-            0xad => jumps = left < right,
-            other => panic!("no such instruction is made: {other:#x}"),
-        }
-        at += 1 + if jumps { offset } else { 0 };
-    }
-}
 
 fn halves(address: IpAddr) -> [u64; 2] {
     match address {
@@ -73,7 +43,7 @@ proptest! {
                     _ => [source[0], source[1], destination[0], destination[1]],
                 };
                 let bits = [0, 1].map(|end| u64::from(trees[version].bits(pair[end])));
-                prop_assert_eq!(run(&codes[version], arguments), bits[0] | bits[1] << 8, "{:?}", pair);
+                prop_assert_eq!(run(&codes[version], &arguments), bits[0] | bits[1] << 8, "{:?}", pair);
             }
         }
     }
@@ -97,5 +67,5 @@ fn a_long_list_is_no_code() {
 fn without_any_network_no_address_has_a_bit() {
     let code = v6(&Tree::default()).unwrap();
     assert_eq!(code.len(), 2);
-    assert_eq!(run(&code, [u64::MAX; 4]), 0);
+    assert_eq!(run(&code, &[u64::MAX; 4]), 0);
 }
