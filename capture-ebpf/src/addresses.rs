@@ -12,6 +12,7 @@ use capture_common::filter::{
 
 use crate::globals::{ADDRESS_CODE, ADDRESS_OPTIONS};
 use crate::maps::{ADDRESS_FRONTS, ADDRESS_SET, ADDRESSES_V4, ADDRESSES_V6};
+use crate::stand_in::stand_in;
 
 /// The option bits of an IPv4 packet's source, and eight bits further those of its destination.
 #[inline(always)]
@@ -38,70 +39,18 @@ pub fn lists_v6(
     }
 }
 
-/// Stands in for code. LLVM must not see what it returns, nor that an argument isn't used: hence
-/// assembly.
-#[inline(never)]
-#[unsafe(no_mangle)]
-// SAFETY: nothing else is in the section, and it holds code.
-#[unsafe(link_section = ".text.few_v4")]
-pub extern "C" fn nodecap_few_v4(source: u32, destination: u32) -> u32 {
-    let bits: u64;
-    #[cfg(target_arch = "bpf")]
-    // SAFETY: sets one register.
-    unsafe {
-        core::arch::asm!(
-            "{bits} = {source}",
-            "{bits} = {destination}",
-            "{bits} = 0",
-            bits = out(reg) bits,
-            source = in(reg) u64::from(source),
-            destination = in(reg) u64::from(destination),
-            options(nostack),
-        );
-    }
-    #[cfg(not(target_arch = "bpf"))]
-    {
-        let _ = (source, destination);
-        bits = 0;
-    }
-    bits as u32
+stand_in! {
+    /// Short lists' code: the bits of both addresses.
+    fn nodecap_few_v4(source: u32, destination: u32) -> u32 in ".text.few_v4" is "0"
 }
-
-/// The same of IPv6.
-#[inline(never)]
-#[unsafe(no_mangle)]
-// SAFETY: nothing else is in the section, and it holds code.
-#[unsafe(link_section = ".text.few_v6")]
-pub extern "C" fn nodecap_few_v6(
-    source_high: u64,
-    source_low: u64,
-    destination_high: u64,
-    destination_low: u64,
-) -> u32 {
-    let bits: u64;
-    #[cfg(target_arch = "bpf")]
-    // SAFETY: sets one register.
-    unsafe {
-        core::arch::asm!(
-            "{bits} = {source_high}",
-            "{bits} = {source_low}",
-            "{bits} = {destination_high}",
-            "{bits} = {destination_low}",
-            "{bits} = 0",
-            bits = out(reg) bits,
-            source_high = in(reg) source_high,
-            source_low = in(reg) source_low,
-            destination_high = in(reg) destination_high,
-            destination_low = in(reg) destination_low,
-            options(nostack),
-        );
-    }
-    #[cfg(not(target_arch = "bpf"))]
-    {
-        let _ = (source_high, source_low, destination_high, destination_low);
-        bits = 0;
-    }
-    bits as u32
+stand_in! {
+    /// The same of IPv6.
+    fn nodecap_few_v6(
+        source_high: u64,
+        source_low: u64,
+        destination_high: u64,
+        destination_low: u64
+    ) -> u32 in ".text.few_v6" is "0"
 }
 
 /// [`lists_v4`], by a search.

@@ -7,6 +7,7 @@
 //! - [`parse`]: link, network and transport headers, only as far as the filter asks
 //! - [`inner`]: the packet within a tunnel's, where the options are about that
 //! - [`filter`]: the options' tables; [`addresses`]: those of the addresses; [`expression`]: the filter expression's code
+//!   Where their code is made by user space, a [`stand_in`] is in its place
 //! - [`follow`]: the same packet, or its flow, beyond a translation; [`identity`] knows a packet
 //!   again, [`look`] finds its [`tuple`] and what stays the same of it, [`conntrack`] what
 //!   netfilter does to its flow
@@ -46,6 +47,7 @@ mod record;
 mod resets;
 mod rings;
 mod skb;
+mod stand_in;
 mod tc;
 mod tuple;
 mod xdp;
