@@ -30,6 +30,29 @@ pub const EXPRESSION: u8 = 1;
 /// have in common. So the flow of a packet that matched isn't followed, only that packet.
 pub const OF_A_PACKET: u8 = 2;
 
+/// What the options' code for ordinary packets says of one: it doesn't match.
+pub const FAILS: u32 = 0;
+/// It matches.
+pub const MATCHES: u32 = 1;
+/// It isn't ordinary: that takes looking it through.
+pub const ASK: u32 = 2;
+
+/// Whether the upper-layer protocol has ports at the start of its header: TCP, UDP and SCTP.
+#[must_use]
+#[inline(always)]
+pub const fn has_ports(protocol: u8) -> bool {
+    matches!(protocol, 6 | 17 | 132)
+}
+
+/// Whether it is the number of an IPv6 extension header that says what is behind it: hop-by-hop options,
+/// routing, fragment and destination options (RFC 8200, 4.1), AH (RFC 4302), mobility, HIP and shim6, which
+/// have the same shape.
+#[must_use]
+#[inline(always)]
+pub const fn is_extension_header(protocol: u8) -> bool {
+    matches!(protocol, 0 | 43 | 44 | 51 | 60 | 135 | 139 | 140)
+}
+
 /// Bytes of the port table: a byte of [`EITHER`], [`SRC`] and [`DST`] for each port number.
 pub const PORT_TABLE_LEN: usize = 1 << 16;
 /// Bytes of the protocol table: 1 for each IP protocol number on the list.

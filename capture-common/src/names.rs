@@ -31,6 +31,8 @@ pub const LAYOUT: &str = "LAYOUT_V1";
 pub const ADDRESS_OPTIONS: &str = "ADDRESS_OPTIONS";
 /// Global `u8`: 1 if [`FEW_V4`] and [`FEW_V6`] say which lists an address is on.
 pub const ADDRESS_CODE: &str = "ADDRESS_CODE";
+/// Global `u8`: 1 if the options are code for ordinary packets, see [`ORDINARY_ETHERNET`].
+pub const ORDINARY: &str = "ORDINARY";
 /// Global `u8`: which of `--port`, `--sport`, `--dport` were given.
 pub const PORT_OPTIONS: &str = "PORT_OPTIONS";
 /// Global `u8`: what kinds of protocol `--proto` names.
@@ -68,6 +70,12 @@ pub const XDP_FRAGS: &str = "nodecap_xdp_frags";
 pub const FEW_V4: &str = "nodecap_few_v4";
 /// Function: the same of IPv6 addresses.
 pub const FEW_V6: &str = "nodecap_few_v6";
+/// Function: stands in for the options' code for ordinary packets, those with an Ethernet header.
+pub const ORDINARY_ETHERNET: &str = "nodecap_ordinary";
+/// Function: the same for packets without a link header.
+pub const ORDINARY_BARE: &str = "nodecap_ordinary_l3";
+/// Function: the same under XDP.
+pub const ORDINARY_XDP: &str = "nodecap_ordinary_xdp";
 /// Function: stands in for the expression's code, for packets with an Ethernet header.
 pub const EXPRESSION_ETHERNET: &str = "nodecap_expression";
 /// Function: the same for packets without a link header.

@@ -1,20 +1,35 @@
 //! The typed options. Each that was given must hold; how the tables answer is told in
 //! `capture_common::filter`.
+//!
+//! Where addresses are asked for, code that user space makes (`filter/ordinary.rs` there) is asked
+//! first: nearly all packets have their headers where it looks for them. Whatever it leaves open is
+//! looked through step by step here, and both must say the same.
 
-use capture_common::filter::{ARP, DST, EITHER, IP_PROTOCOLS, NOT_DST, NOT_EITHER, NOT_SRC, SRC};
+use aya_ebpf::bindings::{__sk_buff, xdp_md};
+use capture_common::filter::{
+    ARP, DST, EITHER, FAILS, IP_PROTOCOLS, MATCHES, NOT_DST, NOT_EITHER, NOT_SRC, SRC,
+};
 
 use crate::addresses::{lists_v4, lists_v6};
-use crate::globals::{ADDRESS_OPTIONS, INNER, PORT_OPTIONS, PROTOCOL_OPTIONS};
+use crate::globals::{ADDRESS_OPTIONS, INNER, ORDINARY, PORT_OPTIONS, PROTOCOL_OPTIONS};
 use crate::inner;
 use crate::maps::{PORTS, PROTOCOLS};
 use crate::packet::Packet;
 use crate::parse::{self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Transport};
+use crate::stand_in::stand_in;
 
 /// Whether the packet is one that was asked for.
 #[inline(always)]
 pub fn matches<const BARE: bool>(packet: &impl Packet) -> bool {
     if ADDRESS_OPTIONS.load() == 0 && PORT_OPTIONS.load() == 0 && PROTOCOL_OPTIONS.load() == 0 {
         return true;
+    }
+    if ORDINARY.load() != 0 {
+        match packet.as_ordinary::<BARE>() {
+            FAILS => return false,
+            MATCHES => return true,
+            _ => {}
+        }
     }
     let network = if INNER.load() != 0 {
         inner::unpack(packet.inner::<BARE>())
@@ -148,4 +163,18 @@ fn index(port: u16) -> usize {
     // SAFETY: a u16 when it came in, and the mask takes nothing away from one.
     unsafe { core::hint::assert_unchecked(place <= 0xffff) };
     place as usize
+}
+
+stand_in! {
+    /// The options for an ordinary packet with an Ethernet header: `FAILS`, `MATCHES` or `ASK` of
+    /// `capture_common::filter`.
+    fn nodecap_ordinary(context: *mut __sk_buff) -> u32 in ".text.ordinary" is "2"
+}
+stand_in! {
+    /// The same for one without a link header.
+    fn nodecap_ordinary_l3(context: *mut __sk_buff) -> u32 in ".text.ordinary_l3" is "3"
+}
+stand_in! {
+    /// The same under XDP.
+    fn nodecap_ordinary_xdp(context: *mut xdp_md) -> u32 in ".text.ordinary_xdp" is "4"
 }

@@ -11,6 +11,8 @@ pub static ADDRESS_OPTIONS: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static ADDRESS_CODE: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]
+pub static ORDINARY: Global<u8> = Global::new(0);
+#[unsafe(no_mangle)]
 pub static PORT_OPTIONS: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static PROTOCOL_OPTIONS: Global<u8> = Global::new(0);

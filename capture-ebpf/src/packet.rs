@@ -88,6 +88,9 @@ pub trait Packet: Bytes {
     /// there is no such thing.
     fn identity(&self) -> u64;
 
+    /// What the options' code for ordinary packets says of it, see [`crate::filter`].
+    fn as_ordinary<const BARE: bool>(&self) -> u32;
+
     /// Where the packet within a tunnel's is, see [`crate::inner`].
     fn inner<const BARE: bool>(&self) -> u64;
 

@@ -4,7 +4,9 @@
 //! be read doesn't match. Offsets stay small enough for the verifier (and a frame): two tags, one
 //! IP header, and at most [`MAX_EXTENSION_HEADERS`] extension headers of up to 2,048 bytes.
 
-use capture_common::filter::{MAX_EXTENSION_HEADERS, MAX_VLAN_TAGS};
+use capture_common::filter::{
+    MAX_EXTENSION_HEADERS, MAX_VLAN_TAGS, has_ports, is_extension_header,
+};
 
 use crate::globals::{INNER, PORT_OPTIONS, PROTOCOL_OPTIONS, REMEMBER};
 use crate::packet::{Bytes, Packet, clamp};
@@ -119,8 +121,7 @@ impl Transport {
     /// Source and destination port, if the protocol has them and they are in this packet.
     #[inline(always)]
     pub fn ports(&self, packet: &impl Bytes) -> Option<(u16, u16)> {
-        // TCP, UDP and SCTP have both at the start of their header.
-        if self.later_fragment || !matches!(self.protocol, 6 | 17 | 132) {
+        if self.later_fragment || !has_ports(self.protocol) {
             return None;
         }
         // Bounded once more: on the way here LLVM may keep the offset together with the rest of
@@ -171,7 +172,7 @@ pub fn transport_v6(packet: &impl Bytes, ip: u32, mut seen: impl FnMut(u8)) -> O
     'walk: {
         eight_times!({
             // Behind a fragment that isn't the first there is no further header.
-            if transport.later_fragment || !is_extension(transport.protocol) {
+            if transport.later_fragment || !is_extension_header(transport.protocol) {
                 break 'walk;
             }
             transport = Transport::unpack(packet.step_over(transport.pack()))?;
@@ -186,23 +187,9 @@ pub fn transport_v6(packet: &impl Bytes, ip: u32, mut seen: impl FnMut(u8)) -> O
 /// 65,536, and after a few additions it knows too little of this one.
 const MAX_OFFSET: u64 = 0x7fff;
 
-// Next-header values.
-const HOP_BY_HOP: u8 = 0;
-const ROUTING: u8 = 43;
+// Next-header values of the extension headers that have a shape of their own.
 const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
-const DESTINATION: u8 = 60;
-const MOBILITY: u8 = 135;
-const HIP: u8 = 139;
-const SHIM6: u8 = 140;
-
-#[inline(always)]
-fn is_extension(protocol: u8) -> bool {
-    matches!(
-        protocol,
-        HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION | MOBILITY | HIP | SHIM6
-    )
-}
 
 /// What is behind an extension header: both as [`Transport::pack`] has them, 0 where the packet
 /// ends before.

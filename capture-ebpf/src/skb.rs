@@ -3,6 +3,7 @@
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
 
+use crate::filter::{nodecap_ordinary, nodecap_ordinary_l3};
 use crate::inner;
 use crate::packet::Packet;
 use crate::parse;
@@ -93,6 +94,15 @@ impl Packet for Skb {
     #[inline(always)]
     fn identity(&self) -> u64 {
         self.address()
+    }
+
+    #[inline(always)]
+    fn as_ordinary<const BARE: bool>(&self) -> u32 {
+        if BARE {
+            nodecap_ordinary_l3(self.0)
+        } else {
+            nodecap_ordinary(self.0)
+        }
     }
 
     #[inline(always)]

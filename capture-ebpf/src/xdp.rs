@@ -16,7 +16,7 @@ use aya_ebpf::programs::XdpContext;
 use capture_common::LAYOUT_VERSION;
 
 use crate::expression;
-use crate::filter;
+use crate::filter::{self, nodecap_ordinary_xdp};
 use crate::globals::LAYOUT_V1;
 use crate::inner;
 use crate::packet::Packet;
@@ -108,6 +108,11 @@ impl<const FRAGS: bool> Packet for Frame<FRAGS> {
     #[inline(always)]
     fn identity(&self) -> u64 {
         0
+    }
+
+    #[inline(always)]
+    fn as_ordinary<const BARE: bool>(&self) -> u32 {
+        nodecap_ordinary_xdp(self.0)
     }
 
     #[inline(always)]

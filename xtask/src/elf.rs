@@ -11,9 +11,12 @@ use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, Sym
 
 /// Sections named `.text.…` that are meant to be there: places for code that user space makes.
 /// Each must keep its functions at addresses of their own, see [`Layout::complaints`].
-const EXPECTED_TEXT: [&str; 6] = [
+const EXPECTED_TEXT: [&str; 9] = [
     ".text.few_v4",
     ".text.few_v6",
+    ".text.ordinary",
+    ".text.ordinary_l3",
+    ".text.ordinary_xdp",
     ".text.expression",
     ".text.expression_l3",
     ".text.expression_xdp",

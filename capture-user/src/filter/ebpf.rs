@@ -165,7 +165,7 @@ impl Instruction {
         }
     }
 
-    /// Turns the low `bits`, 16 or 32, from network byte order; those above become 0.
+    /// Turns the low `bits`, 16, 32 or 64, from network byte order; those above become 0.
     #[must_use]
     pub fn from_network(destination: Register, bits: i32) -> Self {
         Self::new(TO_BIG_ENDIAN, destination, R0, 0, bits)

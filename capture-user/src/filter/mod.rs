@@ -2,7 +2,8 @@
 //! that the kernel has them in.
 //!
 //! - [`addresses`]: prefixes with the options that they belong to; [`tree`]: the same as the kernel
-//!   looks addresses up; [`few`]: short lists as code
+//!   looks addresses up; [`few`]: short lists as code; [`ordinary`]: all options as code, for packets
+//!   that are as most are
 //! - [`ports`], [`protocols`]: how one is written, and a table for all
 //! - [`lists`]: the address options' lists as they are typed, and their files
 //! - [`expression`]: a filter as tcpdump takes it; [`ebpf`]: the instructions that it becomes,
@@ -18,6 +19,7 @@ pub mod lists;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by it")]
 mod machine;
+pub mod ordinary;
 pub mod ports;
 pub mod protocols;
 mod search;

@@ -21,7 +21,7 @@ use super::probe;
 use super::rings::{self, Rings, Share};
 use super::stand_in::Object;
 use super::sys;
-use super::tables::{Few, Places, fill};
+use super::tables::{Few, Places, fill, put_ordinary};
 use super::types::Types;
 use crate::filter::Tables;
 use crate::packet::Direction;
@@ -127,6 +127,7 @@ impl Kernel {
         if let Some(few) = &few {
             few.put_into(&mut object)?;
         }
+        let ordinary = put_ordinary(&mut object, tables)?;
         let expression = expression::kind(tables);
         let mut loader = EbpfLoader::new();
         for (name, value) in &layout.globals {
@@ -150,6 +151,7 @@ impl Kernel {
             .override_global(names::LAYOUT, &LAYOUT_VERSION, true)
             .override_global(names::ADDRESS_OPTIONS, &tables.address_options, true)
             .override_global(names::ADDRESS_CODE, &u8::from(few.is_some()), true)
+            .override_global(names::ORDINARY, &u8::from(ordinary), true)
             .override_global(names::PORT_OPTIONS, &tables.port_options, true)
             .override_global(names::PROTOCOL_OPTIONS, &tables.protocol_options, true)
             .override_global(names::INNER, &u8::from(tables.inner), true)

@@ -14,8 +14,10 @@ use super::program::{Kernel, map_error};
 use super::stand_in::Object;
 use super::sys;
 use crate::filter::ebpf::Instruction;
+use crate::filter::expression::translate::Hook;
 use crate::filter::tree::Tree;
-use crate::filter::{Tables, few};
+use crate::filter::{Tables, few, ordinary};
+use crate::target::links::Framing;
 
 /// Slots that there is room for at the least where lists are read again: 4 MiB, enough for some
 /// 60,000 networks of all kinds, however few there were before.
@@ -59,6 +61,32 @@ impl Few {
         object.replace(names::FEW_V4, v4)?;
         object.replace(names::FEW_V6, v6)
     }
+}
+
+/// The functions that stand in for the options' code for ordinary packets, and where each is.
+const ORDINARY: [(&str, Framing, Hook); 3] = [
+    (names::ORDINARY_ETHERNET, Framing::Ethernet, Hook::Tc),
+    (names::ORDINARY_BARE, Framing::Bare, Hook::Tc),
+    (
+        names::ORDINARY_XDP,
+        Framing::Ethernet,
+        Hook::Xdp { fragments: false },
+    ),
+];
+
+/// Puts the options' code for ordinary packets into the object; whether there is such code.
+///
+/// # Errors
+///
+/// [`KernelError::Missing`], if it isn't the object that this was made for.
+pub(super) fn put_ordinary(object: &mut Object<'_>, tables: &Tables) -> Result<bool, KernelError> {
+    for (function, framing, hook) in ORDINARY {
+        let Some(code) = ordinary::code(tables, framing, hook) else {
+            return Ok(false);
+        };
+        object.replace(function, &code)?;
+    }
+    Ok(true)
 }
 
 impl Places {

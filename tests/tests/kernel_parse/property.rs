@@ -103,6 +103,28 @@ fn any_frame_matches_options_of_several_kinds_as_documented() {
     );
 }
 
+/// The same filter with so many addresses more, of nobody here, that they are searched in tables.
+fn with_many_addresses(filter: &str) -> String {
+    let many: Vec<String> = (0..40).map(|n| format!("203.0.113.{}", 2 * n)).collect();
+    let mut longer = filter.to_owned();
+    for option in ["--host ", "--src ", "--dst "] {
+        longer = longer.replace(option, &format!("{option}{},", many.join(",")));
+    }
+    longer
+}
+
+#[test]
+fn any_frame_matches_long_lists_as_documented() {
+    let filters = [OF_ONE_KIND[0], OF_ONE_KIND[1]];
+    let filters = filters.iter().chain(&OF_SEVERAL_KINDS);
+    let filters: Vec<String> = filters.map(|it| with_many_addresses(it)).collect();
+    let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
+    let outlet = Outlet::tun_of_ethernet();
+    agree(&filters, 3_000, &outlet, &frames(), |bench, frame| {
+        Ok(bench.try_show(frame)?.is_some())
+    });
+}
+
 #[test]
 fn any_packet_without_a_link_header_matches_as_documented() {
     let filters = [
@@ -110,6 +132,7 @@ fn any_packet_without_a_link_header_matches_as_documented() {
         OF_ONE_KIND[4],
         OF_SEVERAL_KINDS[0],
         OF_SEVERAL_KINDS[5],
+        &with_many_addresses(OF_SEVERAL_KINDS[5]),
     ];
     agree(
         &filters,

@@ -98,7 +98,7 @@ fn make(program: &Program, hook: Hook, reads: bool) -> Result<Vec<Instruction>, 
 
 impl Hook {
     /// Where the context holds the packet's start and end.
-    const fn bounds(self) -> (i16, i16) {
+    pub(in crate::filter) const fn bounds(self) -> (i16, i16) {
         match self {
             Self::Tc => (76, 80),
             Self::Xdp { .. } => (0, 4),
