@@ -73,6 +73,15 @@ fn assert_no_contradiction(what: &str, said: &FlowsFile, truth: &FlowsFile, caus
         let agrees = truth.nats.iter().any(|live| is_part(nat, live));
         assert!(agrees, "{what}: {nat:#?} of {:#?}", truth.nats);
     }
+    // Nor is a flow's translation told as a whole and by its steps.
+    for (index, nat) in said.nats.iter().enumerate() {
+        let again = said
+            .nats
+            .iter()
+            .enumerate()
+            .find(|(at, other)| *at != index && other.flow == nat.flow && is_part(nat, other));
+        assert!(again.is_none(), "{what}: {nat:#?} is part of {again:#?}");
+    }
 }
 
 /// What the packets look like, and what it was: a heuristic may say the former where nothing else

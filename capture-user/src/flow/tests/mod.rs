@@ -11,6 +11,7 @@ mod parsing;
 mod paths;
 mod properties;
 mod resets;
+mod steps;
 mod tcp;
 mod translations;
 mod tunnels;

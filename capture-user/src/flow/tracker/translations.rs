@@ -58,7 +58,7 @@ impl Tracker {
         evidence: NatEvidence,
         time: u64,
     ) -> Option<usize> {
-        let kind = NatKind::between(&before, &after)?;
+        NatKind::between(&before, &after)?;
         let confirmed = self.confirmed(flow, &before, &after);
         let flow = self.table.resolve(flow)?;
         let more = self.table.more(flow)?;
@@ -82,6 +82,8 @@ impl Tracker {
         {
             return Some(whole);
         }
+        let (before, after) = left_to_tell(&mut more.nats, before, after, evidence)?;
+        let kind = NatKind::between(&before, &after)?;
         if more.nats.len() >= MAX_NATS {
             return None;
         }
@@ -186,21 +188,6 @@ impl Tracker {
         }
         if let Some(more) = self.table.more(flow) {
             more.mapping = Some(*mapping);
-            // Seen in two steps, told as one.
-            let first = more
-                .nats
-                .iter()
-                .position(|nat| nat.before == mapping.original && nat.after != after);
-            let last = more
-                .nats
-                .iter()
-                .position(|nat| nat.after == after && nat.before != mapping.original);
-            if let (Some(first), Some(last)) = (first, last) {
-                for index in [first, last] {
-                    more.nats[index].evidence |= NatEvidence::Conntrack.bit();
-                }
-                return;
-            }
         }
         let index = self.note_nat(
             flow,
@@ -290,6 +277,65 @@ impl Tracker {
 
 /// Whether each end of a tuple is as it is before a translation or as it is behind it.
 fn is_within(tuple: &Tuple, nat: &Nat) -> bool {
-    [nat.before.source, nat.after.source].contains(&tuple.source)
-        && [nat.before.destination, nat.after.destination].contains(&tuple.destination)
+    is_between(tuple, &nat.before, &nat.after)
+}
+
+fn is_between(tuple: &Tuple, before: &Tuple, after: &Tuple) -> bool {
+    [before.source, after.source].contains(&tuple.source)
+        && [before.destination, after.destination].contains(&tuple.destination)
+}
+
+/// What of a translation is left to tell where it was seen to be done one end at a time.
+///
+/// Nothing, once both steps are known. A packet can still take both at once: within a bridge, all but
+/// the first do, as soon as the neighbour's header is cached (`br_nf_pre_routing_finish_bridge`). And
+/// conntrack may have its say between the two: it adds the one that is missing, whether a packet is
+/// going to show it or not.
+fn left_to_tell(
+    nats: &mut [Nat],
+    before: Tuple,
+    after: Tuple,
+    evidence: NatEvidence,
+) -> Option<(Tuple, Tuple)> {
+    let steps = steps(nats, &before, &after);
+    if evidence == NatEvidence::Conntrack {
+        for step in steps.into_iter().flatten() {
+            nats[step].evidence |= evidence.bit();
+        }
+    }
+    match steps {
+        [Some(_), Some(_)] => None,
+        [Some(first), None] if evidence == NatEvidence::Conntrack => {
+            Some((nats[first].after, after))
+        }
+        [None, Some(last)] if evidence == NatEvidence::Conntrack => {
+            Some((before, nats[last].before))
+        }
+        // A packet wasn't seen as it is between the two.
+        _ => Some((before, after)),
+    }
+}
+
+/// The first and the last step of a translation, as indexes, where the one leads to the other; else
+/// the one of them by which one of its two ends was translated.
+fn steps(nats: &[Nat], before: &Tuple, after: &Tuple) -> [Option<usize>; 2] {
+    let begins = |nat: &Nat| nat.before == *before;
+    let ends = |nat: &Nat| nat.after == *after;
+    for (first, nat) in nats.iter().enumerate().filter(|(_, nat)| begins(nat)) {
+        let meets = |last: &Nat| ends(last) && last.before == nat.after;
+        if let Some(last) = nats.iter().position(meets) {
+            return [Some(first), Some(last)];
+        }
+    }
+    let is_part = |tuple: &Tuple| is_between(tuple, before, after);
+    let first = nats
+        .iter()
+        .position(|nat| begins(nat) && is_part(&nat.after));
+    let last = nats
+        .iter()
+        .position(|nat| ends(nat) && is_part(&nat.before));
+    match first {
+        Some(_) => [first, None],
+        None => [None, last],
+    }
 }
