@@ -84,6 +84,21 @@ fn two_steps_are_not_told_again_by_a_packet_that_takes_both_at_once() {
 }
 
 #[test]
+fn the_second_step_s_comment_is_on_the_packet_behind_the_one_that_showed_both() {
+    let mut node = Node::new();
+    opens(&mut node, |_, _| {});
+    answers(&mut node);
+    let comments: Vec<_> = node.conclude().into_iter().map(|it| it.comments).collect();
+    let kinds = comments.iter().map(|comments| match &comments[..] {
+        [] => "",
+        [one] if one.contains("kind=dnat") => "dnat",
+        [one] if one.contains("kind=snat") => "snat",
+        other => panic!("{other:?}"),
+    });
+    assert!(kinds.eq(["", "dnat", "", "snat", ""]), "{comments:?}");
+}
+
+#[test]
 fn whenever_conntrack_tells_of_both_ends_they_are_told_once() {
     // Over netlink and from the packet itself: twice.
     for first in 0..6 {

@@ -9,7 +9,7 @@
 //! No packet is on the same hook twice: a retransmission, a duplicate acknowledgement or a loop
 //! shows as what it is, another packet.
 
-use super::super::live::{FlowRef, Hook, Live, MAX_STOPS, NO_NAT};
+use super::super::live::{FlowRef, Hook, Live, MAX_STOPS};
 use super::super::nat::NatEvidence;
 use super::super::path::Pass;
 use super::super::role::Role;
@@ -176,7 +176,7 @@ impl Tracker {
             {
                 nat = self.translated(
                     flow,
-                    usize::from(live.from),
+                    &live,
                     [(live.legs[before], live.hooks[before]), (leg, hook)],
                     same.evidence,
                     sighting.time,
@@ -189,9 +189,7 @@ impl Tracker {
         let from = usize::from(live.from);
         let delay = sighting.time.saturating_sub(live.last());
         let stop = live.stop(hook, sighting.time, leg);
-        if let Some(nat) = nat
-            && live.nat == NO_NAT
-        {
+        if let Some(nat) = nat {
             live.nat = nat;
             live.nat_stop = u8::try_from(stop).unwrap_or(0);
         }

@@ -2,7 +2,7 @@
 
 use super::super::evidence::{Change, Mapping};
 use super::super::happening::Kind;
-use super::super::live::{FlowRef, Hook};
+use super::super::live::{FlowRef, Hook, Live, NO_NAT};
 use super::super::mappings;
 use super::super::nat::{Nat, NatEvidence, NatKind};
 use super::super::record::{NatRecord, Place, Record};
@@ -16,11 +16,12 @@ const MAX_NATS: usize = 6;
 
 impl Tracker {
     /// A packet of `flow` had one leg at a hook and another at the next. Returns the translation,
-    /// if this packet is to tell of it.
+    /// if this packet is to tell of it. One that tells of another already leaves that to the flow's
+    /// next.
     pub(super) fn translated(
         &mut self,
         flow: FlowRef,
-        from: usize,
+        live: &Live,
         [(was, was_at), (is, is_at)]: [(u8, Hook); 2],
         evidence: NatEvidence,
         time: u64,
@@ -28,20 +29,19 @@ impl Tracker {
         let found = self.table.get(flow)?;
         let (was, is) = (self.table.leg(found, was), self.table.leg(found, is));
         // A reply is translated back: that's the same translation.
-        let (before, after, seen) = if from == 0 {
+        let (before, after, seen) = if live.from == 0 {
             (was, is, [was_at, is_at])
         } else {
             (is, was, [is_at, was_at])
         };
         let index = self.note_nat(flow, before, after, seen, evidence, time)?;
-        let nat = self
-            .table
-            .get_mut(flow)?
-            .more
-            .as_mut()?
-            .nats
-            .get_mut(index)?;
+        let found = self.table.get_mut(flow)?;
+        let nat = found.more.as_mut()?.nats.get_mut(index)?;
         if nat.shown {
+            return None;
+        }
+        if live.nat != NO_NAT {
+            found.to_show = true;
             return None;
         }
         nat.shown = true;
