@@ -82,6 +82,8 @@ pub(super) struct Live {
     pub(super) nat: u8,
     /// … at which of its stops.
     pub(super) nat_stop: u8,
+    /// Its TTL at its last stop.
+    pub(super) ttl: u8,
 }
 
 impl Live {
@@ -90,6 +92,7 @@ impl Live {
         identity: Option<u64>,
         fingerprint: Fingerprint,
         hook: Hook,
+        ttl: u8,
     ) -> Self {
         let mut hooks = [Hook::NONE; MAX_STOPS];
         hooks[0] = hook;
@@ -107,6 +110,7 @@ impl Live {
             reset: false,
             nat: NO_NAT,
             nat_stop: 0,
+            ttl,
         }
     }
 
@@ -138,11 +142,12 @@ impl Live {
     }
 
     /// Takes one more stop; the caller has seen that there is room.
-    pub(super) fn stop(&mut self, hook: Hook, time: u64, leg: u8) -> usize {
+    pub(super) fn stop(&mut self, hook: Hook, time: u64, leg: u8, ttl: u8) -> usize {
         let at = usize::from(self.stops).min(MAX_STOPS - 1);
         self.hooks[at] = hook;
         self.after[at] = u32::try_from(time.saturating_sub(self.first)).unwrap_or(u32::MAX);
         self.legs[at] = leg;
+        self.ttl = ttl;
         self.stops = u8::try_from(at + 1).unwrap_or(u8::MAX);
         at
     }

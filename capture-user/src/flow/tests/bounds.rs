@@ -1,6 +1,7 @@
 //! Memory has a ceiling, and what had to go is counted.
 
 use super::super::connection::Flow;
+use super::super::live::Live;
 use super::super::tracker::Config;
 use super::{IN, MS, Node, OUT, POD, Packet, SECOND, SERVER, VETH};
 
@@ -15,6 +16,11 @@ fn node(max_flows: usize) -> Node {
 fn an_ordinary_flow_takes_no_more_than_it_may() {
     // Together with a binding of 24 bytes and its share of the buckets: below 300.
     assert!(size_of::<Flow>() <= 264, "{}", size_of::<Flow>());
+}
+
+#[test]
+fn a_packet_takes_no_more_than_it_may() {
+    assert!(size_of::<Live>() <= 112, "{}", size_of::<Live>());
 }
 
 #[test]

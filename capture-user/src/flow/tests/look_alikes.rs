@@ -42,7 +42,7 @@ proptest! {
                 .map(|(number, _)| number)
                 .collect();
             prop_assert!(found.iter().rev().eq(&expected), "{found:?}, not {expected:?}");
-            let live = Live::new(time, None, fingerprint, hook);
+            let live = Live::new(time, None, fingerprint, hook, 64);
             ring.push(live);
             model.push(live);
         }

@@ -143,6 +143,32 @@ fn what_many_send_alike_to_a_group_is_no_translation_though_an_skb_is_used_again
 }
 
 #[test]
+fn what_a_relay_sends_on_is_no_translation_though_an_skb_is_used_again() {
+    let (outside, published) = ("203.0.113.5:6000", "192.0.2.1:53");
+    let question = Packet::udp(outside, published, b"question").id(0).ttl(57);
+    // By the node's stack, and by a process on it.
+    for (ttl, flows) in [(56, 1), (64, 2)] {
+        let mut node = Node::new();
+        let sent_on = question.translated("172.17.0.1:7000", "172.17.0.2:53");
+        node.pass(&[(ETH0, IN, &question), (VETH, OUT, &sent_on.ttl(ttl))]);
+        let told = node.end();
+        assert_eq!(told.flows.len(), flows);
+        assert_eq!(told.nats.len(), 2 - flows);
+    }
+}
+
+#[test]
+fn a_rule_that_raises_the_ttl_hides_no_translation_of_packets_that_tell_flows_apart() {
+    let mut node = Node::new();
+    let syn = Packet::tcp(POD, SERVER, "S", 1_000, 0);
+    let behind = syn.translated(MASQUERADED, SERVER).ttl(65);
+    node.pass(&[(VETH, IN, &syn), (ETH0, OUT, &behind)]);
+    let told = node.end();
+    assert_eq!(told.nats.len(), 1);
+    assert_eq!(told.flow().packets, [1, 0]);
+}
+
+#[test]
 fn a_rebuilt_skb_shows_a_translation_by_its_fingerprint_if_it_is_like_one_packet_only() {
     let packet = Packet::tcp(POD, SERVER, "P.", 1_000, 5).data(10);
     let behind = packet.translated(MASQUERADED, SERVER);

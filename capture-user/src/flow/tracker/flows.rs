@@ -18,7 +18,13 @@ const WELL_KNOWN: u16 = 1024;
 impl Tracker {
     /// Takes a packet that wasn't seen before.
     pub(super) fn first(&mut self, sighting: &Sighting<'_>, read: &Read, hook: Hook) -> Ticket {
-        let mut live = Live::new(sighting.time, sighting.identity, read.fingerprint, hook);
+        let mut live = Live::new(
+            sighting.time,
+            sighting.identity,
+            read.fingerprint,
+            hook,
+            read.ttl,
+        );
         match (&read.content, &read.sought) {
             (Content::IcmpError(quoted), _) => {
                 self.summary.icmp_errors += 1;

@@ -126,6 +126,11 @@ impl Tracker {
         if tuples.any(|tuple| tuple.is_of_one_link()) {
             return false;
         }
+        // A relay's datagram has the payload of the one that it got, maybe its skb's address, and a TTL of
+        // its own. Forwarding only takes from it. What a rule that raises it hides here, conntrack tells.
+        if !read.fingerprint.telling && read.ttl > live.ttl {
+            return false;
+        }
         match (was, is) {
             // What comes out of a container wasn't anywhere on this node before.
             (Direction::In, Direction::In) if self.role(hook.interface()) == Role::Pod => false,
@@ -188,7 +193,7 @@ impl Tracker {
         };
         let from = usize::from(live.from);
         let delay = sighting.time.saturating_sub(live.last());
-        let stop = live.stop(hook, sighting.time, leg);
+        let stop = live.stop(hook, sighting.time, leg, read.ttl);
         if let Some(nat) = nat {
             live.nat = nat;
             live.nat_stop = u8::try_from(stop).unwrap_or(0);
