@@ -64,7 +64,7 @@ impl NatKind {
 pub enum NatEvidence {
     /// One packet was seen before and after it.
     SamePacket,
-    /// conntrack has both tuples.
+    /// conntrack has both tuples, or has a translation of which this is the step that no packet showed.
     Conntrack,
     /// Two packets were alike in all that a translation leaves alone.
     Fingerprint,
