@@ -177,6 +177,9 @@ impl Session {
                 }
             }
         }
+        if ended.is_none() {
+            self.follow_what_is_translated().await;
+        }
         let now = clock::monotonic();
         self.command(Command::Begin(now));
         self.deadline = self

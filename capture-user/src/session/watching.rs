@@ -4,7 +4,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use tokio::sync::mpsc::Receiver;
-use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 
 use super::Session;
 use super::inside::whereabouts;
@@ -18,6 +18,8 @@ use crate::metrics::server::Question;
 
 /// How often the status line and the kernel side's messages are refreshed.
 const TICK: Duration = Duration::from_millis(500);
+/// How long a capture waits at its start for what conntrack has: enough for some ten thousands of entries.
+const AT_THE_START: Duration = Duration::from_millis(500);
 
 /// The next who wants figures, if they are served.
 pub(super) async fn next_question(questions: Option<&mut Receiver<Question>>) -> Question {
@@ -144,6 +146,38 @@ impl Session {
             && (self.tables.names(&mapping.original) || self.tables.names(&mapping.reply))
         {
             self.attached.follow(&mapping);
+        }
+    }
+
+    /// Follows what conntrack translates already, before the capture is said to have begun: the next
+    /// packet of such a connection may be the first one. A long table is read on beside the capture.
+    pub(super) async fn follow_what_is_translated(&mut self) {
+        if !self.plan.follow || self.tables.is_empty() {
+            return;
+        }
+        let until = Instant::now() + AT_THE_START;
+        while let Some(conntrack) = &mut self.conntrack
+            && Instant::now() < until
+        {
+            match timeout_at(until, conntrack.next_of_those_there()).await {
+                Ok(Ok(Some(evidence))) => {
+                    self.follow_translated(&evidence);
+                    self.command(Command::Learn(evidence));
+                }
+                Ok(Ok(None)) => return,
+                Ok(Err(error)) => {
+                    self.conntrack = None;
+                    self.notes.push(error.to_string());
+                }
+                Err(_) => break,
+            }
+        }
+        if self.conntrack.is_some() {
+            self.notes.push(
+                "conntrack has many entries: connections that are translated already are followed \
+                 once it has told of them"
+                    .to_owned(),
+            );
         }
     }
 

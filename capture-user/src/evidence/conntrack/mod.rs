@@ -197,57 +197,80 @@ impl Conntrack {
     ///
     /// [`ConntrackError::Broken`] when the socket fails.
     pub async fn next(&mut self) -> Result<Evidence, ConntrackError> {
+        loop {
+            if let Some(evidence) = self.ready.pop_front() {
+                return Ok(evidence);
+            }
+            self.hear().await?;
+        }
+    }
+
+    /// The same, as long as the entries that were there haven't all been told of.
+    ///
+    /// # Errors
+    ///
+    /// As [`Conntrack::next`].
+    pub async fn next_of_those_there(&mut self) -> Result<Option<Evidence>, ConntrackError> {
+        loop {
+            if let Some(evidence) = self.ready.pop_front() {
+                return Ok(Some(evidence));
+            }
+            if self.is_settled() {
+                return Ok(None);
+            }
+            self.hear().await?;
+        }
+    }
+
+    /// Takes in what comes next.
+    async fn hear(&mut self) -> Result<(), ConntrackError> {
         enum Heard {
             Event(io::Result<bool>),
             Dump(io::Result<bool>),
             Due,
         }
-        loop {
-            if let Some(evidence) = self.ready.pop_front() {
-                return Ok(evidence);
+        let Self {
+            events,
+            event_buffer,
+            dump,
+            dump_buffer,
+            due,
+            ..
+        } = self;
+        let heard = tokio::select! {
+            heard = receive(events, event_buffer) => Heard::Event(heard),
+            heard = receive_dump(dump.as_ref(), dump_buffer) => Heard::Dump(heard),
+            () = wait_until(due.filter(|_| dump.is_none())) => Heard::Due,
+        };
+        match heard {
+            Heard::Event(Ok(from_kernel)) => {
+                if from_kernel {
+                    self.take_events();
+                }
             }
-            let Self {
-                events,
-                event_buffer,
-                dump,
-                dump_buffer,
-                due,
-                ..
-            } = self;
-            let heard = tokio::select! {
-                heard = receive(events, event_buffer) => Heard::Event(heard),
-                heard = receive_dump(dump.as_ref(), dump_buffer) => Heard::Dump(heard),
-                () = wait_until(due.filter(|_| dump.is_none())) => Heard::Due,
-            };
-            match heard {
-                Heard::Event(Ok(from_kernel)) => {
-                    if from_kernel {
-                        self.take_events();
-                    }
+            Heard::Event(Err(error)) if netlink::is_overrun(&error) => {
+                self.losses.overruns += 1;
+                self.want_dump();
+            }
+            Heard::Event(Err(error)) => return Err(ConntrackError::Broken(error)),
+            Heard::Dump(Ok(from_kernel)) => {
+                if from_kernel && let Err(error) = self.take_dump() {
+                    self.give_up_dump(&error);
                 }
-                Heard::Event(Err(error)) if netlink::is_overrun(&error) => {
-                    self.losses.overruns += 1;
-                    self.want_dump();
-                }
-                Heard::Event(Err(error)) => return Err(ConntrackError::Broken(error)),
-                Heard::Dump(Ok(from_kernel)) => {
-                    if from_kernel && let Err(error) = self.take_dump() {
-                        self.give_up_dump(&error);
-                    }
-                    // A long dump is ready to be read all the time: others want to run too.
-                    tokio::task::yield_now().await;
-                }
-                Heard::Dump(Err(error)) => self.give_up_dump(&error),
-                Heard::Due => {
-                    self.due = None;
-                    self.last_dump = Instant::now();
-                    match Dump::begin() {
-                        Ok(dump) => self.dump = Some(dump),
-                        Err(error) => self.give_up_dump(&error),
-                    }
+                // A long dump is ready to be read all the time: others want to run too.
+                tokio::task::yield_now().await;
+            }
+            Heard::Dump(Err(error)) => self.give_up_dump(&error),
+            Heard::Due => {
+                self.due = None;
+                self.last_dump = Instant::now();
+                match Dump::begin() {
+                    Ok(dump) => self.dump = Some(dump),
+                    Err(error) => self.give_up_dump(&error),
                 }
             }
         }
+        Ok(())
     }
 
     /// What was missed so far.
