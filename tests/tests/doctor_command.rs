@@ -26,6 +26,19 @@ fn root_can_capture_and_is_told_so() {
     wait_until_nothing_is_attached(&namespace);
 }
 
+/// Before Linux 5.11 maps and programs count against it, together with those of all captures that run.
+#[test]
+fn a_limit_of_locked_memory_that_is_used_up_is_no_obstacle() {
+    let namespace = Namespace::new();
+    let mut command = namespace.command("sh");
+    command.args(["-c", "ulimit -l 0 && exec \"$0\" doctor"]);
+    let output = lab::tool::run(command.arg(lab::nodecap::binary()));
+    let text = String::from_utf8(output.stdout).unwrap();
+    for ability in ["bpf ", "ring-buffer ", "tc-program "] {
+        assert!(text.contains(&format!("yes  {ability}")), "{text}");
+    }
+}
+
 #[test]
 fn a_user_without_privilege_is_told_which_and_how_to_get_it() {
     let namespace = Namespace::new();

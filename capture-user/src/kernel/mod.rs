@@ -19,7 +19,7 @@
 //! - [`relinquish`]: becoming an ordinary user who keeps just what is needed
 //! - [`error`]: what the kernel refused, and the remedy
 //! - [`log`]: the kernel side's own diagnostics
-//! - [`heap`]: gives back the memory that loading took
+//! - [`heap`]: gives back the memory that loading took; `limits` has the process have enough
 //! - `sys`: the system call itself, for what aya doesn't do
 //! - [`xtables`]: the tables of iptables-legacy
 //!
@@ -38,6 +38,7 @@ pub mod heap;
 mod identity;
 mod layout;
 pub mod libpcap;
+mod limits;
 pub mod log;
 mod mapping;
 mod probe;

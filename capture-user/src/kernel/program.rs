@@ -16,6 +16,7 @@ use super::error::{KernelError, errno};
 use super::expression;
 use super::identity::IdentityKey;
 use super::layout::Layout;
+use super::limits;
 use super::log::{KernelLog, LogLevel};
 use super::probe;
 use super::rings::{self, Rings, Share};
@@ -104,8 +105,8 @@ impl Kernel {
     }
 
     fn load_with(setup: &Setup, share: Share) -> Result<Self, KernelError> {
-        raise_memlock_limit();
-        raise_descriptor_limit();
+        limits::raise_memory();
+        limits::raise_descriptors();
         let tables = &setup.tables;
         let log_level = setup.log.as_global();
         let wake_at = rings::wake_at(share.bytes);
@@ -326,40 +327,5 @@ where
     move |error| KernelError::Map {
         map,
         source: Box::new(error),
-    }
-}
-
-/// Below 5.11 maps count against `RLIMIT_MEMLOCK` instead of the memory cgroup. Where raising it
-/// is refused, creating the maps will say so.
-fn raise_memlock_limit() {
-    let unlimited = rustix::process::Rlimit {
-        current: None,
-        maximum: None,
-    };
-    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Memlock, unlimited) {
-        tracing::debug!("can't raise RLIMIT_MEMLOCK: {error}");
-    }
-}
-
-/// Descriptors that a process may want to have: 4,000 interfaces take 8,000.
-const DESCRIPTORS: u64 = 1 << 16;
-
-/// Each way of each interface takes a descriptor: 500 of them are more than the 1,024 that a process is
-/// given by default, for the sake of select(2). More needs no privilege up to the hard limit. That may be a
-/// billion, and a command of `--exec`, which inherits it, may close all that there could be.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let wanted = maximum.map_or(DESCRIPTORS, |most| most.min(DESCRIPTORS));
-    // `None` is without a limit.
-    if current.is_none_or(|now| now >= wanted) {
-        return;
-    }
-    let more = Rlimit {
-        current: Some(wanted),
-        maximum,
-    };
-    if let Err(error) = setrlimit(Resource::Nofile, more) {
-        tracing::debug!("can't raise RLIMIT_NOFILE: {error}");
     }
 }
