@@ -29,7 +29,9 @@ pub mod trial;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use capture_common::filter::{ARP, DST, EITHER, IP_PROTOCOLS, NOT_DST, NOT_EITHER, NOT_SRC, SRC};
+use capture_common::filter::{
+    ARP, DST, EITHER, IP_PROTOCOLS, NOT_DST, NOT_EITHER, NOT_SRC, SRC, has_ports,
+};
 use ipnet::IpNet;
 
 use expression::Expression;
@@ -124,12 +126,11 @@ impl Tables {
             IpAddr::V4(_) => self.addresses_v4.bits(address),
             IpAddr::V6(_) => self.addresses_v6.bits(address),
         };
-        let has_ports = matches!(tuple.protocol, 6 | 17 | 132);
         let ip = self.protocol_options & IP_PROTOCOLS != 0;
         (self.address_options == 0
             || hit(self.address_options, bits(from.address), bits(to.address)))
             && (self.port_options == 0
-                || has_ports
+                || has_ports(tuple.protocol)
                     && hit(
                         self.port_options,
                         self.ports.bits(from.port),

@@ -1,5 +1,7 @@
 //! Which flow a packet is of, and what its flow learns from it.
 
+use capture_common::filter::has_ports;
+
 use super::super::bindings::Sought;
 use super::super::connection::Flow;
 use super::super::happening::Kind;
@@ -181,16 +183,12 @@ fn opener(tuple: &Tuple, read: &Read) -> (usize, bool) {
             (usize::from(answers), !answers)
         }
         Content::EchoReply => (1, false),
-        Content::Other if !has_ports(tuple) => (0, true),
+        Content::Other if !has_ports(tuple.protocol) => (0, true),
         _ => {
             let (from, to) = (tuple.source.port, tuple.destination.port);
             (usize::from(from < WELL_KNOWN && to >= WELL_KNOWN), false)
         }
     }
-}
-
-const fn has_ports(tuple: &Tuple) -> bool {
-    matches!(tuple.protocol, 6 | 17 | 132)
 }
 
 /// Chooses the packet to carry the comment about a translation that only conntrack told of.
