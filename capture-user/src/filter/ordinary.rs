@@ -187,17 +187,13 @@ impl Code<'_> {
 
     fn addresses(&mut self, version: Version) {
         self.search.label(Label::Addresses(version));
-        let next = Label::Ports(version);
-        if self.tables.address_options == 0 {
-            return self.search.jump_on(next);
-        }
         let ways = std::mem::take(&mut self.addresses[version as usize]);
         self.pair(
             self.tables.address_options,
             &ways,
             |code, destination| code.address(version, destination),
             |kind| Label::Destination(version, kind),
-            next,
+            Label::Ports(version),
         );
     }
 
