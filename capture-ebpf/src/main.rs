@@ -6,7 +6,7 @@
 //! - [`packet`]: a packet's bytes and metadata, whatever hook it is under; [`skb`]: one under TC
 //! - [`parse`]: link, network and transport headers, only as far as the filter asks
 //! - [`inner`]: the packet within a tunnel's, where the options are about that
-//! - [`filter`]: the options' tables; [`addresses`]: those of the addresses; [`expression`]: the filter expression's code
+//! - [`filter`]: the options' tables; [`addresses`]: those of the addresses; [`expression`]: the filter expression's code.
 //!   Where their code is made by user space, a [`stand_in`] is in its place
 //! - [`follow`]: the same packet, or its flow, beyond a translation; [`identity`] knows a packet
 //!   again, [`look`] finds its [`tuple`] and what stays the same of it, [`conntrack`] what

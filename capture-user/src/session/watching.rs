@@ -18,7 +18,7 @@ use crate::metrics::server::Question;
 
 /// How often the status line and the kernel side's messages are refreshed.
 const TICK: Duration = Duration::from_millis(500);
-/// How long a capture waits at its start for what conntrack has: enough for some ten thousands of entries.
+/// How long a capture waits at its start, at the most, for what conntrack has.
 const AT_THE_START: Duration = Duration::from_millis(500);
 
 /// The next who wants figures, if they are served.
