@@ -92,6 +92,17 @@ impl Place {
     }
 }
 
+/// What puts a packet's record in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heading {
+    /// [`RecordHeader::ktime`].
+    pub stamp: u64,
+    /// [`RecordHeader::interface`].
+    pub interface: u32,
+    /// [`RecordHeader::cpu`].
+    pub cpu: u32,
+}
+
 /// What stands next in a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -204,6 +215,17 @@ impl Ring {
             };
             self.inside = self.read;
             self.read = place.position() + HEADER_LEN;
+        }
+    }
+
+    /// What puts the packet's record at a place in order that [`Ring::advance_packet`] just gave.
+    #[inline]
+    pub(super) fn heading(&self, place: Place) -> Heading {
+        let header = self.header(place.position());
+        Heading {
+            stamp: header.ktime,
+            interface: header.interface,
+            cpu: header.cpu,
         }
     }
 

@@ -12,7 +12,7 @@ use rustix::event::{Timespec, epoll};
 
 use super::batches::{Batches, Complete};
 use super::identity::IdentityKey;
-use super::ring::{Next, Place, Ring};
+use super::ring::{Heading, Next, Place, Ring};
 use super::sys;
 
 /// A CPU wakes user space each time it has put in this part of a ring; below, it comes by its timer …
@@ -76,6 +76,15 @@ impl Share {
     pub(super) fn make(self) -> io::Result<Vec<OwnedFd>> {
         (0..self.rings).map(|_| sys::ring(self.bytes)).collect()
     }
+}
+
+/// Whether somebody who is shown records goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Walk {
+    /// To the next one.
+    On,
+    /// Not now.
+    Enough,
 }
 
 /// The rings as their one reader sees them.
@@ -163,11 +172,12 @@ impl Rings {
         stamps.min()
     }
 
-    /// Whether nothing comes behind a record of this CPU in that ring that is much older. In a ring that is
-    /// another CPU's own it may: what that one still gathers.
+    /// The CPU behind whose records in that ring nothing comes that is much older, where that isn't so of
+    /// all. In a ring that is another CPU's own it may: what that one still gathers.
     #[must_use]
-    pub fn is_in_order(&self, ring: usize, cpu: u32) -> bool {
-        self.batches.is_none() || cpu as usize == ring
+    pub fn owner(&self, ring: usize) -> Option<u32> {
+        self.batches.as_ref()?;
+        u32::try_from(ring).ok()
     }
 
     /// How many there are.
@@ -187,6 +197,25 @@ impl Rings {
         self.rings
             .get_mut(ring)
             .map_or(Next::Empty, Ring::advance_packet)
+    }
+
+    /// Steps through a ring's records as [`Rings::advance`] does and shows what puts each in order, until
+    /// `show` has seen enough, and says what stands there then: the last record that was shown, or why
+    /// there is no next one.
+    #[inline]
+    pub fn walk(&mut self, ring: usize, mut show: impl FnMut(Place, Heading) -> Walk) -> Next {
+        let Some(ring) = self.rings.get_mut(ring) else {
+            return Next::Empty;
+        };
+        loop {
+            let next = ring.advance_packet();
+            let Next::Record(place) = next else {
+                return next;
+            };
+            if show(place, ring.heading(place)) == Walk::Enough {
+                return next;
+            }
+        }
     }
 
     /// Up to where [`Rings::advance`] has come in a ring, in bytes since it was made.

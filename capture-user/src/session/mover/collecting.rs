@@ -4,6 +4,7 @@ use super::{BATCH, Mover};
 use crate::error::Error;
 use crate::kernel::batches::Complete;
 use crate::kernel::ring::Next;
+use crate::kernel::rings::Walk;
 use crate::session::clock::{self, Offset};
 use crate::session::mover::messages::Event;
 use crate::session::order::{Horizon, Waiting};
@@ -81,22 +82,29 @@ impl Mover {
 
     /// Takes up to so many records from a ring; whether that is all that was there at the last look.
     fn collect_from(&mut self, ring: usize, at_most: usize) -> bool {
-        let mut collected = 0;
-        while collected < at_most {
-            match self.rings.advance(ring) {
-                Next::Record(place) => {
-                    collected += 1;
-                    let Some((header, _)) = self.rings.unidentified(place) else {
-                        continue;
-                    };
-                    let (stamp, interface) = (header.ktime, header.interface);
-                    let in_order = self.rings.is_in_order(ring, header.cpu);
-                    if !self.ids.is_known(interface, stamp) {
-                        // It joined after the last look at the orders.
-                        self.obey();
-                    }
-                    self.order.push(Waiting { stamp, place }, in_order);
+        let owner = self.rings.owner(ring);
+        let mut left = at_most;
+        while left > 0 {
+            let (ids, order) = (&mut self.ids, &mut self.order);
+            let mut unknown = false;
+            let next = self.rings.walk(ring, |place, heading| {
+                left -= 1;
+                let stamp = heading.stamp;
+                let in_order = owner.is_none_or(|owner| owner == heading.cpu);
+                order.push(Waiting { stamp, place }, in_order);
+                unknown = !ids.is_known(heading.interface, stamp);
+                if unknown || left == 0 {
+                    Walk::Enough
+                } else {
+                    Walk::On
                 }
+            });
+            if unknown {
+                // It joined after the last look at the orders.
+                self.obey();
+            }
+            match next {
+                Next::Record(_) => {}
                 Next::Empty => return true,
                 Next::Busy => {
                     self.busy = true;
