@@ -8,7 +8,7 @@ use super::{
     file::{Closing, Header},
     interface::{Frames, InterfaceDescription},
     names::{self, Name},
-    packet::{Annotations, PacketBlock},
+    packet::{self, Annotations, PacketBlock},
     section::Section,
     statistics::{self, Statistics},
 };
@@ -127,6 +127,38 @@ impl Composer {
             composed.packets += 1;
             composed.lost = composed.lost.saturating_add(block.lost_before());
         }
+    }
+
+    /// Appends the block of a packet of which there is nothing to say but its flags and, where it has one,
+    /// its number, unless it takes more than `at_most` bytes. It is of an interface that has this id in the
+    /// file. Returns the bytes that it took: what [`Composer::measure`] says, and the same ones.
+    ///
+    /// `None`, and nothing is appended, also where there is more to say ([`Packet::lost_before`],
+    /// [`Packet::gso`]) or the frame is longer than the snapshot length.
+    #[inline(always)]
+    pub fn put_plain(
+        &mut self,
+        packet: &Packet<'_>,
+        packet_id: Option<u64>,
+        interface: InterfaceId,
+        at_most: u64,
+        out: &mut Vec<u8>,
+    ) -> Option<u64> {
+        let frame = packet.frame;
+        let len = packet::plain_len(frame.len(), packet_id.is_some()) as u64;
+        if len > at_most
+            || packet.lost_before > 0
+            || packet.gso.is_some()
+            || frame.len() > self.encoder.frames().snaplen() as usize
+        {
+            return None;
+        }
+        let composed = self.composed.get_mut(interface as usize)?;
+        packet::put_plain(packet, frame, packet_id, interface, out);
+        composed.packets += 1;
+        self.len += len;
+        self.packets += 1;
+        Some(len)
     }
 
     /// What the file ends with. `statistics` has each interface's at its id, or what to take as if

@@ -18,6 +18,10 @@ const PACKET_ID: u16 = 5;
 const FRONT_LEN: usize = 28;
 /// The length again.
 const BACK_LEN: usize = 4;
+/// What follows a plain packet's frame: the flags, the end of the options, the length again …
+const PLAIN_END: usize = 16;
+/// … and with its number.
+const NUMBERED_END: usize = PLAIN_END + 12;
 
 /// The most comments that a packet can have besides that on a super-frame; what is above isn't
 /// written. Readers refuse a block of more than 16 MiB, and this stays far below.
@@ -115,43 +119,12 @@ impl<'a> PacketBlock<'a> {
             gso,
             len,
         } = self;
-        out.reserve(*len);
-        // A frame has at most SNAPLEN_MAX bytes and the options at most COMMENTS_MAX + 4 values of
-        // 64 KiB: it fits.
-        let total = (*len as u32).to_le_bytes();
-        let captured = frame.len() as u32;
-        // Readers refuse a packet that was shorter on the wire than in the file. One that was cut
-        // here had at least the bytes it came with.
-        let came = u32::try_from(packet.frame.len()).unwrap_or(u32::MAX);
-        let original = packet.original_len.max(came);
-
-        let mut front = [0; FRONT_LEN];
-        let words = [
-            ENHANCED_PACKET,
-            u32::from_le_bytes(total),
-            interface,
-            (packet.time >> 32) as u32,
-            packet.time as u32,
-            captured,
-            original,
-        ];
-        for (place, word) in front.chunks_exact_mut(4).zip(words) {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
-        out.extend_from_slice(&front);
-        out.extend_from_slice(frame);
-        let padding = padding(frame.len());
-        if padding > 0 {
-            out.extend_from_slice(&[0; 3][..padding]);
-        }
         if gso.is_none() && packet.lost_before == 0 && annotations.comments.is_empty() {
-            // As nearly all are: at once.
-            match annotations.packet_id {
-                Some(id) => out.extend_from_slice(&numbered_end(flags(packet), id, total)),
-                None => out.extend_from_slice(&plain_end(flags(packet), total)),
-            }
+            put_plain(packet, frame, annotations.packet_id, interface, out);
             return;
         }
+        out.reserve(*len);
+        put_front(packet, frame, interface, *len, out);
         option::put(out, FLAGS, &flags(packet).to_le_bytes());
         if packet.lost_before > 0 {
             option::put(out, DROP_COUNT, &packet.lost_before.to_le_bytes());
@@ -166,13 +139,76 @@ impl<'a> PacketBlock<'a> {
             option::put(out, option::COMMENT, comment);
         }
         option::put(out, option::END, &[]);
-        out.extend_from_slice(&total);
+        out.extend_from_slice(&(*len as u32).to_le_bytes());
+    }
+}
+
+/// The length of a plain packet's block: of one of which there is nothing to say but its flags and,
+/// where it has one, its number. No loss before it, no super-frame, no comment: as nearly all are.
+#[inline]
+pub(super) const fn plain_len(frame: usize, is_numbered: bool) -> usize {
+    let end = if is_numbered { NUMBERED_END } else { PLAIN_END };
+    FRONT_LEN + frame + padding(frame) + end
+}
+
+/// Appends a plain packet's block, as one of the interface that has this id in the file. `frame` is
+/// what is kept of the packet's.
+#[inline(always)]
+pub(super) fn put_plain(
+    packet: &Packet<'_>,
+    frame: &[u8],
+    packet_id: Option<u64>,
+    interface: InterfaceId,
+    out: &mut Vec<u8>,
+) {
+    let len = plain_len(frame.len(), packet_id.is_some());
+    out.reserve(len);
+    put_front(packet, frame, interface, len, out);
+    let total = (len as u32).to_le_bytes();
+    match packet_id {
+        Some(id) => out.extend_from_slice(&numbered_end(flags(packet), id, total)),
+        None => out.extend_from_slice(&plain_end(flags(packet), total)),
+    }
+}
+
+/// Appends all that comes before a block's options.
+#[inline(always)]
+fn put_front(
+    packet: &Packet<'_>,
+    frame: &[u8],
+    interface: InterfaceId,
+    len: usize,
+    out: &mut Vec<u8>,
+) {
+    // Readers refuse a packet that was shorter on the wire than in the file. One that was cut
+    // here had at least the bytes it came with.
+    let came = u32::try_from(packet.frame.len()).unwrap_or(u32::MAX);
+    let mut front = [0; FRONT_LEN];
+    let words = [
+        ENHANCED_PACKET,
+        // A frame has at most SNAPLEN_MAX bytes and the options at most COMMENTS_MAX + 4 values of
+        // 64 KiB: it fits.
+        len as u32,
+        interface,
+        (packet.time >> 32) as u32,
+        packet.time as u32,
+        frame.len() as u32,
+        packet.original_len.max(came),
+    ];
+    for (place, word) in front.chunks_exact_mut(4).zip(words) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    out.extend_from_slice(&front);
+    out.extend_from_slice(frame);
+    let padding = padding(frame.len());
+    if padding > 0 {
+        out.extend_from_slice(&[0; 3][..padding]);
     }
 }
 
 /// What follows the frame where there is nothing to say but its flags.
-fn plain_end(flags: u32, total: [u8; 4]) -> [u8; 16] {
-    let mut end = [0; 16];
+fn plain_end(flags: u32, total: [u8; 4]) -> [u8; PLAIN_END] {
+    let mut end = [0; PLAIN_END];
     end[..2].copy_from_slice(&FLAGS.to_le_bytes());
     end[2..4].copy_from_slice(&4u16.to_le_bytes());
     end[4..8].copy_from_slice(&flags.to_le_bytes());
@@ -182,8 +218,8 @@ fn plain_end(flags: u32, total: [u8; 4]) -> [u8; 16] {
 }
 
 /// The same with the packet's number.
-fn numbered_end(flags: u32, id: u64, total: [u8; 4]) -> [u8; 28] {
-    let mut end = [0; 28];
+fn numbered_end(flags: u32, id: u64, total: [u8; 4]) -> [u8; NUMBERED_END] {
+    let mut end = [0; NUMBERED_END];
     end[..8].copy_from_slice(&plain_end(flags, total)[..8]);
     end[8..10].copy_from_slice(&PACKET_ID.to_le_bytes());
     end[10..12].copy_from_slice(&8u16.to_le_bytes());

@@ -16,7 +16,7 @@ use pcap_file::{
 use proptest::prelude::*;
 
 use super::{
-    Annotations, Encoder, Frames, LinkType, SNAPLEN_MAX, Section,
+    Annotations, Composer, Encoder, Frames, LinkType, SNAPLEN_MAX, Section,
     comment::GsoComment,
     packet::{COMMENTS_MAX, flags},
     testing::{FRAMES, INTERFACES, packets, plain, read},
@@ -110,6 +110,45 @@ proptest! {
             let kept = packet.frame.len().min(snaplen as usize);
             prop_assert_eq!(&read.data[..], &packet.frame[..kept]);
             prop_assert_eq!(read.original_len, packet.original_len);
+            Ok(())
+        })?;
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_plain_packet_is_put_as_any_other_and_one_that_is_not_plain_is_left(
+        packet in packets(2, 300),
+        snaplen in 200u32..400,
+        room in 0..500u64,
+        wanted in any::<bool>(),
+    ) {
+        packet.borrow(|packet, annotations| {
+            let numbered = Annotations { comments: &[], ..*annotations };
+            let frames = Frames::new(LinkType::Ethernet, snaplen);
+            let begin = || Composer::begin(&Section::default(), frames, &INTERFACES).unwrap().0;
+            let (mut plainly, mut carefully) = (begin(), begin());
+            let mut expected = Vec::new();
+            carefully.packet(packet, &numbered, &mut expected);
+            let is_plain = packet.lost_before == 0
+                && packet.gso.is_none()
+                && packet.frame.len() <= snaplen as usize;
+            let room = if wanted { expected.len() as u64 } else { room };
+            let fits = expected.len() as u64 <= room;
+            let before = plainly.len();
+            let mut out = Vec::new();
+            let (id, of) = (numbered.packet_id, packet.interface);
+            let put = plainly.put_plain(packet, id, of, room, &mut out);
+            if is_plain && fits {
+                prop_assert_eq!(put, Some(expected.len() as u64));
+                prop_assert_eq!(out, expected);
+                prop_assert_eq!(plainly.len(), carefully.len());
+                prop_assert_eq!(plainly.composed(), carefully.composed());
+                prop_assert_eq!(plainly.packets(), carefully.packets());
+            } else {
+                prop_assert_eq!((put, out.len(), plainly.len()), (None, 0, before));
+                prop_assert_eq!(plainly.packets(), 0);
+            }
             Ok(())
         })?;
     }
