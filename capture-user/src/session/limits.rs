@@ -26,6 +26,29 @@ pub enum Limit {
     MinFree(u64),
 }
 
+/// How much may be written without another look at the limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leeway {
+    /// How many packets.
+    pub packets: u64,
+    /// How many bytes of output, those of all these packets.
+    pub bytes: u64,
+    /// The latest stamp, on the kernel side's clock.
+    pub until: u64,
+}
+
+impl Leeway {
+    /// The lesser of two, in each respect.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            packets: self.packets.min(other.packets),
+            bytes: self.bytes.min(other.bytes),
+            until: self.until.min(other.until),
+        }
+    }
+}
+
 /// The limits of a capture that is under way.
 #[derive(Clone, Copy, Debug)]
 pub struct Gate {
@@ -91,6 +114,26 @@ impl Gate {
             Some(limit) if size() > limit => Err(Limit::Size(limit)),
             _ => Ok(()),
         }
+    }
+
+    /// What can be admitted without being asked about, where the output is so long: as
+    /// [`Gate::admit`] would, each of so many packets, stamped then at the latest, as long as all of
+    /// them don't add more. What comes nearest to a limit is left to be asked about.
+    #[must_use]
+    pub fn leeway(&self, size: u64) -> Leeway {
+        let left = |limit: Option<u64>, used: u64| {
+            limit.map_or(u64::MAX, |limit| limit.saturating_sub(used))
+        };
+        Leeway {
+            packets: left(self.limits.count, self.passed).saturating_sub(1),
+            bytes: left(self.limits.size, size),
+            until: self.deadline.unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Counts so many packets as admitted that were within the [`Gate::leeway`].
+    pub fn pass(&mut self, packets: u64) {
+        self.passed += packets;
     }
 
     /// Whether nothing more can be admitted, known without a packet: a capture of N packets ends
@@ -167,6 +210,37 @@ mod tests {
             }
             prop_assert!(count.is_none_or(|limit| written <= limit));
             prop_assert!(size.is_none_or(|limit| bytes <= limit));
+        }
+
+        #[test]
+        fn what_is_within_the_leeway_would_be_admitted_and_meets_no_limit(
+            limits in (
+                prop::option::of(1..20u64),
+                prop::option::of(0..3_000u64),
+                prop::option::of(0..50u64),
+            ),
+            before in (0..20u64, 0..3_000u64),
+            packets in prop::collection::vec((0..60u64, 1..200u64), 1..30),
+        ) {
+            let (count, size, duration) = limits;
+            let duration = duration.map(Duration::from_nanos);
+            let mut gate = Gate::new(Limits { count, size, duration });
+            gate.begin(0);
+            let (passed, mut bytes) = before;
+            prop_assume!(count.is_none_or(|limit| passed < limit));
+            gate.pass(passed);
+            let leeway = gate.leeway(bytes);
+            let (mut within, mut added) = (0, 0);
+            for (stamp, len) in packets {
+                if within == leeway.packets || added + len > leeway.bytes || stamp > leeway.until {
+                    break;
+                }
+                within += 1;
+                added += len;
+                bytes += len;
+                prop_assert_eq!(gate.admit(stamp, || bytes), Ok(()));
+                prop_assert_eq!(gate.met(), None);
+            }
         }
     }
 }

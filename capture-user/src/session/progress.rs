@@ -57,9 +57,14 @@ pub struct Written {
 impl Progress {
     /// One more packet was written.
     pub fn count_packet(&self) {
+        self.count_packets(1);
+    }
+
+    /// So many more packets were written.
+    pub fn count_packets(&self, more: u64) {
         // One writer: no need for an atomic addition.
         let packets = self.packets.load(Ordering::Relaxed);
-        self.packets.store(packets + 1, Ordering::Relaxed);
+        self.packets.store(packets + more, Ordering::Relaxed);
     }
 
     /// The output's length so far.

@@ -14,7 +14,7 @@ pub(super) struct Held {
 }
 
 /// Those packets, in the order of time, and how far back in the rings they reach.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Queue {
     held: VecDeque<Held>,
     /// Of each ring the places that nobody behind them in the queue undercuts, ascending: the first
@@ -39,6 +39,11 @@ impl Queue {
             lowest.push_back(place);
         }
         self.held.push_back(held);
+    }
+
+    /// All of them, the first one first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Held> {
+        self.held.iter().copied()
     }
 
     /// The first.

@@ -1,8 +1,8 @@
 //! The one thread that moves packets: rings → order → limits → outputs.
 //!
 //! `messages` is what they tell each other, `interfaces` those that come and go, `ids` whose a record is,
-//! `collecting` takes them out of the rings and puts them in order, `held` are the packets that wait to be written, `writing`
-//! and `closing` the later stages, `recording` the way through the flight recorder, `telling` what is shown of it all.
+//! `collecting` takes them out of the rings and puts them in order, `held` are the packets that wait to be written, `writing`,
+//! `row` and `closing` the later stages, `recording` the way through the flight recorder, `telling` what is shown of it all.
 //!
 //! It takes orders from the session between two batches, and says when it can't or needn't go on.
 //! Nothing else touches the rings or the outputs.
@@ -14,6 +14,7 @@ mod ids;
 mod interfaces;
 mod messages;
 mod recording;
+mod row;
 mod telling;
 mod writing;
 

@@ -25,23 +25,22 @@ impl Mover {
             rest = behind;
             tickets.clear();
             self.look_at(together, &mut tickets);
-            for (waiting, ticket) in together.iter().zip(&tickets) {
-                let held = Held {
-                    waiting: *waiting,
-                    ticket: *ticket,
-                };
-                if self.held.is_empty()
-                    && self.undescribed.is_empty()
-                    && self.is_settled(held)
-                    && self.has_room()
-                {
+            let mut coming = together.iter().zip(&tickets).map(|(waiting, ticket)| Held {
+                waiting: *waiting,
+                ticket: *ticket,
+            });
+            while self.ended.is_none() {
+                if self.may_write_at_once() {
+                    let row = self.write_row(coming.clone());
+                    // Past those.
+                    row.checked_sub(1).and_then(|last| coming.nth(last));
+                }
+                let Some(held) = coming.next() else { break };
+                if self.may_write_at_once() && self.is_settled(held) {
                     self.unreleased += 1;
                     self.write_one(held);
                 } else {
                     self.held.push(held);
-                }
-                if self.ended.is_some() {
-                    break;
                 }
             }
             self.write_due(None, rest);
@@ -56,6 +55,11 @@ impl Mover {
             tracking.learn_from_kernel();
             self.record_happenings();
         }
+    }
+
+    /// Whether a packet of which nothing is to be learned needn't be held.
+    fn may_write_at_once(&self) -> bool {
+        self.held.is_empty() && self.undescribed.is_empty() && self.has_room()
     }
 
     /// Has the tracker look at packets: a ticket for each, if it gives one.
@@ -134,6 +138,12 @@ impl Mover {
                     early = EARLY;
                 }
                 early -= 1;
+            }
+            if !is_early && self.write_row_of_held() {
+                if self.unreleased >= RELEASE_EVERY {
+                    self.release(rest);
+                }
+                continue;
             }
             if !self.make_way(&held) || self.ended.is_some() {
                 break;

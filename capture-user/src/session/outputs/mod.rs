@@ -17,7 +17,7 @@ use crate::packet::{InterfaceId, Packet};
 use crate::sink::lines::Lines;
 use crate::sink::output::OutputError;
 use crate::sink::pcapng::{Annotations, EncodeError, Name};
-use file::CaptureFile;
+use file::{CaptureFile, Row};
 
 /// Why a packet wasn't written.
 #[derive(Debug)]
@@ -89,6 +89,16 @@ impl Outputs {
             gate.admit(stamp, || 0).map_err(Refusal::Limit)?;
         }
         Ok(())
+    }
+
+    /// Has `put` write packets in a row, of which there is nothing to say but what each is, where that
+    /// can be done without a closer look at each: into a file alone.
+    pub(super) fn row(&mut self, gate: &mut Gate, put: impl FnOnce(&mut Row<'_>)) {
+        if let Some(file) = &mut self.file
+            && self.lines.is_none()
+        {
+            file.row(gate, put);
+        }
     }
 
     /// So many more packets of an interface were let go by the flight recorder.

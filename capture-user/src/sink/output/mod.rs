@@ -26,7 +26,7 @@ mod open_tests;
 #[cfg(test)]
 mod spool_tests;
 
-pub use buffer::Output;
+pub use buffer::{FLUSH_AT, Output};
 pub use destination::{Descriptor, Destination};
 pub use error::OutputError;
 pub use open::{Opened, Started};

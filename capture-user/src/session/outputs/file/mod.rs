@@ -1,9 +1,12 @@
 //! The capture file, or one after the other: each complete by itself, the limits kept over all.
 //!
-//! - `rotation`: when another file begins, and how; `closing`: how one ends
+//! - `row`: packets in a row; `rotation`: when another file begins, and how; `closing`: how one ends
 
 mod closing;
 mod rotation;
+mod row;
+#[cfg(test)]
+mod row_tests;
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -22,6 +25,7 @@ use crate::sink::pcapng::{
     Annotations, Composer, EncodeError, Frames, Header, InterfaceDescription, Name,
 };
 use rotation::Rotation;
+pub(in crate::session) use row::Row;
 
 /// How long what was captured may wait in a buffer.
 const FLUSH_AFTER: Duration = Duration::from_millis(500);

@@ -2,7 +2,7 @@
 
 use super::super::Refusal;
 use super::{CaptureFile, Here, Member};
-use crate::session::limits::Gate;
+use crate::session::limits::{Gate, Leeway};
 use crate::session::plan::Rotate;
 use crate::sink::files::Order;
 
@@ -48,6 +48,19 @@ impl Rotation {
             self.asked = None;
         }
         due
+    }
+
+    /// What still belongs into a file that is so long. How many packets those are doesn't matter.
+    pub(super) fn leeway(&self, size: u64) -> Leeway {
+        let over = self.interval.map_or(u64::MAX, |(_, over)| over);
+        let due = over.min(self.asked.unwrap_or(u64::MAX));
+        Leeway {
+            packets: u64::MAX,
+            bytes: self
+                .size
+                .map_or(u64::MAX, |limit| limit.saturating_sub(size)),
+            until: due.saturating_sub(1),
+        }
     }
 }
 
