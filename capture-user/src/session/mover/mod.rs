@@ -52,8 +52,9 @@ use crate::session::tracking::Tracking;
 const POLL: Duration = Duration::from_millis(30);
 /// The same where nothing has come for [`IDLE_AFTER`].
 const POLL_IDLE: Duration = Duration::from_millis(100);
-/// When a capture counts as idle.
-const IDLE_AFTER: Duration = Duration::from_secs(1);
+/// When a capture counts as idle. Whoever watches sees no difference, and on an interface with a few
+/// packets a second most looks would find nothing.
+const IDLE_AFTER: Duration = Duration::from_millis(200);
 /// How long packets wait while others are held.
 const POLL_HOLDING: Duration = Duration::from_millis(10);
 /// How long while a ring's end was a record still being written.
