@@ -1,11 +1,13 @@
 //! Interfaces as the mover keeps them: from when they join until nothing of theirs is under way.
 
 use capture_common::counters::Counters;
+use capture_common::record::RecordHeader;
 
 use super::Mover;
 use super::held::Held;
-use crate::packet::InterfaceId;
+use crate::packet::{InterfaceId, Packet};
 use crate::session::clock;
+use crate::session::frame;
 use crate::session::interface::Interface;
 use crate::session::ledger::Account;
 use crate::session::order::Horizon;
@@ -37,6 +39,37 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// What a record of it says, with what was lost before it that no packet in the outputs has. `frame` is
+    /// what the file gets of it, and its length.
+    #[inline(always)]
+    pub(super) fn packet<'a>(
+        &mut self,
+        id: InterfaceId,
+        time: u64,
+        header: &RecordHeader,
+        (frame, original_len): (&'a [u8], u32),
+    ) -> Packet<'a> {
+        self.lost += newly_lost(&mut self.lost_by_cpu, header.cpu, header.lost);
+        Packet {
+            time,
+            interface: id,
+            direction: frame::direction(header),
+            reception: frame::reception(header),
+            original_len,
+            frame,
+            lost_before: self.lost - self.told,
+            gso: frame::gso(header),
+        }
+    }
+
+    /// The outputs have taken that packet.
+    #[inline(always)]
+    pub(super) fn count(&mut self, packet: &Packet<'_>) {
+        self.told = self.lost;
+        self.written.packets += 1;
+        self.written.bytes += u64::from(packet.original_len);
+    }
+
     /// Its account, when this is what was counted there: as if all that was handed over is written.
     pub(super) fn account(&self, counters: Counters) -> Account {
         Account {
@@ -203,5 +236,42 @@ impl Mover {
                 None => self.gone.of(id).account.forgotten += packets,
             }
         }
+    }
+}
+
+/// What a CPU lost since its last record. `lost` only grows; a record that overtook another of
+/// its CPU tells nothing new.
+#[inline(always)]
+fn newly_lost(by_cpu: &mut Vec<u64>, cpu: u32, lost: u64) -> u64 {
+    match by_cpu.get(cpu as usize) {
+        // As nearly always.
+        Some(known) if *known >= lost => 0,
+        _ => note_lost(by_cpu, cpu as usize, lost),
+    }
+}
+
+#[cold]
+fn note_lost(by_cpu: &mut Vec<u64>, cpu: usize, lost: u64) -> u64 {
+    if by_cpu.len() <= cpu {
+        by_cpu.resize(cpu + 1, 0);
+    }
+    let new = lost.saturating_sub(by_cpu[cpu]);
+    by_cpu[cpu] = lost;
+    new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::newly_lost;
+
+    #[test]
+    fn losses_are_told_once_whichever_cpu_they_are_on() {
+        let mut by_cpu = Vec::new();
+        assert_eq!(newly_lost(&mut by_cpu, 3, 5), 5);
+        assert_eq!(newly_lost(&mut by_cpu, 0, 2), 2);
+        assert_eq!(newly_lost(&mut by_cpu, 3, 5), 0);
+        assert_eq!(newly_lost(&mut by_cpu, 3, 9), 4);
+        assert_eq!(newly_lost(&mut by_cpu, 3, 7), 0);
+        assert_eq!(newly_lost(&mut by_cpu, 3, 10), 1);
     }
 }

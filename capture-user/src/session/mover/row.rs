@@ -1,13 +1,9 @@
-//! Packets written in a row: of which nothing is to be said but what their records say, that aren't late
-//! and before which nothing was lost. Nearly all are like that.
-
-use capture_common::record::RecordFlags;
+//! Packets written in a row: of which nothing more is to be learned, and that aren't late. Nearly all are like
+//! that.
 
 use super::Mover;
 use super::held::Held;
 use crate::flow::tracker::Ticket;
-use crate::packet::Packet;
-use crate::session::frame;
 
 impl Mover {
     /// Writes the first of the packets that are held in a row, and says whether there were any.
@@ -34,51 +30,38 @@ impl Mover {
             rings,
             ids,
             interfaces,
+            assembler,
             clock,
             last_stamp,
             ..
         } = self;
+        let (link, snaplen) = (self.link, self.snaplen);
         let mut written = 0;
         self.outputs.row(&mut self.gate, |row| {
             for Held { waiting, ticket } in packets {
                 if ticket.is_some_and(|ticket| !ticket.is_settled()) {
                     return;
                 }
-                let Some((header, frame)) = rings.unidentified(waiting.place) else {
+                let Some((header, bytes)) = rings.unidentified(waiting.place) else {
                     return;
                 };
-                if header.ktime < *last_stamp
-                    || header.flags & (RecordFlags::VLAN | RecordFlags::NO_LINK_HEADER) != 0
-                    || header.gso_size != 0
-                {
+                let stamp = header.ktime;
+                if stamp < *last_stamp {
                     return;
                 }
-                let Some(id) = ids.get(header.interface, header.ktime) else {
+                let Some(id) = ids.get(header.interface, stamp) else {
                     return;
                 };
                 let Some(seen) = interfaces.get_mut(id) else {
                     return;
                 };
-                let known = seen.lost_by_cpu.get(header.cpu as usize);
-                if header.lost > known.copied().unwrap_or(0) || seen.lost > seen.told {
+                let frame = assembler.assemble(link, snaplen, &header, bytes);
+                let packet = seen.packet(id, clock.wall(stamp), &header, frame);
+                if !row.put(&packet, ticket.map(Ticket::packet_id), stamp) {
                     return;
                 }
-                let packet = Packet {
-                    time: clock.wall(header.ktime),
-                    interface: id,
-                    direction: frame::direction(&header),
-                    reception: frame::reception(&header),
-                    original_len: header.wire_len,
-                    frame,
-                    lost_before: 0,
-                    gso: None,
-                };
-                if !row.put(&packet, ticket.map(Ticket::packet_id), header.ktime) {
-                    return;
-                }
-                *last_stamp = header.ktime;
-                seen.written.packets += 1;
-                seen.written.bytes += u64::from(header.wire_len);
+                *last_stamp = stamp;
+                seen.count(&packet);
                 written += 1;
             }
         });

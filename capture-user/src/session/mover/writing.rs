@@ -3,9 +3,7 @@
 use super::held::Held;
 use super::{EARLY, FLUSH_AFTER, Mover, RELEASE_EVERY, TOGETHER};
 use crate::flow::tracker::{Annotations, Ticket};
-use crate::packet::Packet;
 use crate::session::clock;
-use crate::session::frame;
 use crate::session::mover::messages::Event;
 use crate::session::order::{self, Horizon, Waiting};
 use crate::session::outputs::Refusal;
@@ -188,20 +186,10 @@ impl Mover {
         let Some(seen) = self.interfaces.get_mut(id) else {
             return;
         };
-        seen.lost += newly_lost(&mut seen.lost_by_cpu, header.cpu, header.lost);
-        let (frame, original_len) =
-            self.assembler
-                .assemble(self.link, self.snaplen, &header, bytes);
-        let packet = Packet {
-            time: self.clock.wall(header.ktime),
-            interface: id,
-            direction: frame::direction(&header),
-            reception: frame::reception(&header),
-            original_len,
-            frame,
-            lost_before: seen.lost - seen.told,
-            gso: frame::gso(&header),
-        };
+        let frame = self
+            .assembler
+            .assemble(self.link, self.snaplen, &header, bytes);
+        let packet = seen.packet(id, self.clock.wall(header.ktime), &header, frame);
         let annotations = match (held.ticket, &mut self.tracking) {
             (Some(ticket), Some(_)) if settled => Some(Annotations {
                 packet_id: ticket.packet_id(),
@@ -223,9 +211,7 @@ impl Mover {
         );
         match written {
             Ok(()) => {
-                seen.told = seen.lost;
-                seen.written.packets += 1;
-                seen.written.bytes += u64::from(original_len);
+                seen.count(&packet);
                 self.progress.count_packet();
                 if let Some(limit) = self.gate.met() {
                     self.end(StopReason::Limit(limit));
@@ -313,34 +299,5 @@ impl Mover {
                 self.refuse(refusal);
             }
         }
-    }
-}
-
-/// What a CPU lost since its last record. `lost` only grows; a record that overtook another of
-/// its CPU tells nothing new.
-#[inline]
-fn newly_lost(by_cpu: &mut Vec<u64>, cpu: u32, lost: u64) -> u64 {
-    let cpu = cpu as usize;
-    if by_cpu.len() <= cpu {
-        by_cpu.resize(cpu + 1, 0);
-    }
-    let new = lost.saturating_sub(by_cpu[cpu]);
-    by_cpu[cpu] = by_cpu[cpu].max(lost);
-    new
-}
-
-#[cfg(test)]
-mod tests {
-    use super::newly_lost;
-
-    #[test]
-    fn losses_are_told_once_whichever_cpu_they_are_on() {
-        let mut by_cpu = Vec::new();
-        assert_eq!(newly_lost(&mut by_cpu, 3, 5), 5);
-        assert_eq!(newly_lost(&mut by_cpu, 0, 2), 2);
-        assert_eq!(newly_lost(&mut by_cpu, 3, 5), 0);
-        assert_eq!(newly_lost(&mut by_cpu, 3, 9), 4);
-        assert_eq!(newly_lost(&mut by_cpu, 3, 7), 0);
-        assert_eq!(newly_lost(&mut by_cpu, 3, 10), 1);
     }
 }

@@ -91,8 +91,8 @@ impl Outputs {
         Ok(())
     }
 
-    /// Has `put` write packets in a row, of which there is nothing to say but what each is, where that
-    /// can be done without a closer look at each: into a file alone.
+    /// Has `put` write packets in a row, of which there is nothing to say that their records don't, where
+    /// that can be done without a closer look at each: into a file alone.
     pub(super) fn row(&mut self, gate: &mut Gate, put: impl FnOnce(&mut Row<'_>)) {
         if let Some(file) = &mut self.file
             && self.lines.is_none()

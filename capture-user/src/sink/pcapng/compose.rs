@@ -129,14 +129,12 @@ impl Composer {
         }
     }
 
-    /// Appends the block of a packet of which there is nothing to say but its flags and, where it has one,
-    /// its number, unless it takes more than `at_most` bytes. It is of an interface that has this id in the
-    /// file. Returns the bytes that it took: what [`Composer::measure`] says, and the same ones.
-    ///
-    /// `None`, and nothing is appended, also where there is more to say ([`Packet::lost_before`],
-    /// [`Packet::gso`]) or the frame is longer than the snapshot length.
+    /// Appends the block of a packet without comments, of an interface that has this id in the file, unless
+    /// it takes more than `at_most` bytes. Returns the bytes that it took: what [`Composer::measure`]
+    /// says, and the same ones. `None`, and nothing is appended, also where no such interface was
+    /// described.
     #[inline(always)]
-    pub fn put_plain(
+    pub fn put_within(
         &mut self,
         packet: &Packet<'_>,
         packet_id: Option<u64>,
@@ -145,12 +143,15 @@ impl Composer {
         out: &mut Vec<u8>,
     ) -> Option<u64> {
         let frame = packet.frame;
-        let len = packet::plain_len(frame.len(), packet_id.is_some()) as u64;
-        if len > at_most
-            || packet.lost_before > 0
+        if packet.lost_before > 0
             || packet.gso.is_some()
             || frame.len() > self.encoder.frames().snaplen() as usize
         {
+            return self.put_measured(packet, packet_id, interface, at_most, out);
+        }
+        // As nearly all are.
+        let len = packet::plain_len(frame.len(), packet_id.is_some()) as u64;
+        if len > at_most {
             return None;
         }
         let composed = self.composed.get_mut(interface as usize)?;
@@ -158,6 +159,28 @@ impl Composer {
         composed.packets += 1;
         self.len += len;
         self.packets += 1;
+        Some(len)
+    }
+
+    #[inline(never)]
+    fn put_measured(
+        &mut self,
+        packet: &Packet<'_>,
+        packet_id: Option<u64>,
+        interface: InterfaceId,
+        at_most: u64,
+        out: &mut Vec<u8>,
+    ) -> Option<u64> {
+        let annotations = Annotations {
+            comments: &[],
+            packet_id,
+        };
+        let block = self.measure(packet, &annotations);
+        let len = block.len() as u64;
+        if len > at_most || !self.knows(interface) {
+            return None;
+        }
+        self.put(&block, interface, out);
         Some(len)
     }
 

@@ -117,7 +117,7 @@ proptest! {
 
 proptest! {
     #[test]
-    fn a_plain_packet_is_put_as_any_other_and_one_that_is_not_plain_is_left(
+    fn what_is_put_within_a_length_is_what_any_packet_is_put_as_and_what_is_longer_is_left(
         packet in packets(2, 300),
         snaplen in 200u32..400,
         room in 0..500u64,
@@ -127,28 +127,26 @@ proptest! {
             let numbered = Annotations { comments: &[], ..*annotations };
             let frames = Frames::new(LinkType::Ethernet, snaplen);
             let begin = || Composer::begin(&Section::default(), frames, &INTERFACES).unwrap().0;
-            let (mut plainly, mut carefully) = (begin(), begin());
+            let (mut within, mut carefully) = (begin(), begin());
             let mut expected = Vec::new();
             carefully.packet(packet, &numbered, &mut expected);
-            let is_plain = packet.lost_before == 0
-                && packet.gso.is_none()
-                && packet.frame.len() <= snaplen as usize;
             let room = if wanted { expected.len() as u64 } else { room };
-            let fits = expected.len() as u64 <= room;
-            let before = plainly.len();
+            let before = within.len();
             let mut out = Vec::new();
             let (id, of) = (numbered.packet_id, packet.interface);
-            let put = plainly.put_plain(packet, id, of, room, &mut out);
-            if is_plain && fits {
+            let put = within.put_within(packet, id, of, room, &mut out);
+            if expected.len() as u64 <= room {
                 prop_assert_eq!(put, Some(expected.len() as u64));
                 prop_assert_eq!(out, expected);
-                prop_assert_eq!(plainly.len(), carefully.len());
-                prop_assert_eq!(plainly.composed(), carefully.composed());
-                prop_assert_eq!(plainly.packets(), carefully.packets());
+                prop_assert_eq!(within.len(), carefully.len());
+                prop_assert_eq!(within.composed(), carefully.composed());
+                prop_assert_eq!(within.packets(), carefully.packets());
             } else {
-                prop_assert_eq!((put, out.len(), plainly.len()), (None, 0, before));
-                prop_assert_eq!(plainly.packets(), 0);
+                prop_assert_eq!((put, out.len(), within.len()), (None, 0, before));
+                prop_assert_eq!(within.packets(), 0);
             }
+            let nobody = INTERFACES.len() as u32;
+            prop_assert_eq!(within.put_within(packet, id, nobody, room, &mut Vec::new()), None);
             Ok(())
         })?;
     }

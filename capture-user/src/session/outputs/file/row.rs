@@ -1,4 +1,4 @@
-//! Packets in a row, of which there is nothing to say but what each is, as of nearly all.
+//! Packets in a row, of which there is nothing to say that their records don't, as of nearly all.
 //!
 //! What [`CaptureFile::packet`] asks for each packet (limits, another file, room on the disk) is asked
 //! once for all of them here, and answered by how much may be written before it must be asked again.
@@ -43,7 +43,7 @@ impl Row<'_> {
         let bytes = self.leeway.bytes;
         let Some(len) = self
             .composer
-            .put_plain(packet, packet_id, interface, bytes, self.out)
+            .put_within(packet, packet_id, interface, bytes, self.out)
         else {
             return false;
         };
