@@ -10,7 +10,7 @@ use crate::sink::output::spool::QUEUE;
 /// (docs/performance.md).
 const FLOW: u64 = 300;
 /// What doesn't depend on any option, measured and rounded up: programs and their maps, the packets
-/// and translations that the tracker remembers (some 30 MiB when full), buffers, stacks, and 2 KiB for
+/// and translations that the tracker remembers (when full 17 MiB and 8), buffers, stacks, and 2 KiB for
 /// each of some thousand interfaces that are there or went last. 75 MiB were measured, when the queues
 /// had been full.
 const BESIDES: u64 = 80 << 20;

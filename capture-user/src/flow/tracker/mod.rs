@@ -54,7 +54,7 @@ pub struct Config {
     /// Packets remembered at a time, so that their next sightings are known: rounded up to a
     /// power of two. Must hold the packets of twice [`Config::window`].
     pub max_packets: usize,
-    /// Tuples of conntrack's translations remembered for flows that are yet to be seen.
+    /// conntrack's translations remembered for flows that are yet to be seen.
     pub max_mappings: usize,
     /// How long after a sighting the next one of the same packet, or evidence about it, can
     /// come: nanoseconds.
@@ -76,7 +76,7 @@ impl Default for Config {
         Self {
             max_flows: 1_000_000,
             max_packets: 1 << 17,
-            max_mappings: 1 << 17,
+            max_mappings: 1 << 16,
             window: 50_000_000,
             timeouts: Timeouts::default(),
             records: true,

@@ -126,7 +126,7 @@ impl Tracker {
     pub(super) fn mapped(&mut self, time: u64, mapping: &Mapping) {
         let after = mapping.reply.reversed();
         if after != mapping.original {
-            self.summary.evidence_ignored += self.mappings.insert(mapping) as u64;
+            self.summary.evidence_ignored += u64::from(self.mappings.insert(mapping));
         }
         // Both sides of it may have flows of their own by now.
         for tuple in [&mapping.original, &after] {
