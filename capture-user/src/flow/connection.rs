@@ -52,6 +52,8 @@ pub(super) struct More {
     /// The sides whose resets had verdicts, latest last; -1 before.
     pub(super) reset_by: Option<u8>,
     pub(super) verdicts: u8,
+    /// The packets whose verdicts are due.
+    pub(super) due: Vec<u64>,
     pub(super) mapping: Option<Mapping>,
     /// ICMP errors that quote it.
     pub(super) icmp_errors: u64,

@@ -97,7 +97,7 @@ impl Tracker {
     /// The capture ends: everything is told.
     pub fn finish(&mut self, now: u64) {
         self.now = self.now.max(now);
-        self.judge_all(None);
+        self.judge_all();
         for slot in 0..self.table.slots() {
             if let Some(id) = self.table.at(slot).map(|flow| flow.id) {
                 self.end(FlowRef {
@@ -116,7 +116,7 @@ impl Tracker {
             return;
         };
         if found.sides.iter().any(tcp::Side::has_reset) {
-            self.judge_all(self.table.resolve(flow));
+            self.judge_all_of(flow);
         }
         self.tell_nats(flow);
         let Some((mut found, primary)) = self.table.remove(flow) else {

@@ -128,6 +128,7 @@ impl Tracker {
             more.resets.extend(lost.resets);
             more.reset_by = more.reset_by.or(lost.reset_by);
             more.verdicts = more.verdicts.max(lost.verdicts);
+            more.due.extend(lost.due);
             more.mapping = more.mapping.or(lost.mapping);
             more.icmp_errors += lost.icmp_errors;
             more.tunnels.join(lost.tunnels);

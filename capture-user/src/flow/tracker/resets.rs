@@ -45,6 +45,7 @@ impl Tracker {
         }
         more.reset_by = Some(side);
         more.verdicts += 1;
+        more.due.push(packet);
         let mapping = more.mapping;
         let Some(found) = self.table.get(flow) else {
             return false;
@@ -102,10 +103,7 @@ impl Tracker {
 
     /// Adds the verdict's comment, made now if it wasn't yet.
     pub(super) fn comment_reset(&mut self, packet: u64, annotations: &mut Annotations) {
-        let Ok(index) = self
-            .pending
-            .binary_search_by_key(&packet, |pending| pending.packet)
-        else {
+        let Ok(index) = self.pending_of(packet) else {
             return;
         };
         self.judge(index);
@@ -264,11 +262,22 @@ impl Tracker {
         }
     }
 
-    /// Judges all that there are of a flow, or all.
-    pub(super) fn judge_all(&mut self, flow: Option<FlowRef>) {
+    /// Judges all that there are.
+    pub(super) fn judge_all(&mut self) {
         for index in 0..self.pending.len() {
-            let whose = self.table.resolve(self.pending[index].flow);
-            if flow.is_none() || whose == flow {
+            self.judge(index);
+        }
+    }
+
+    /// Judges those of a flow: at the end of each that was reset, so not by a search among all.
+    pub(super) fn judge_all_of(&mut self, flow: FlowRef) {
+        let due = self.table.get_mut(flow).and_then(|flow| flow.more.as_mut());
+        for packet in due
+            .map(|more| std::mem::take(&mut more.due))
+            .into_iter()
+            .flatten()
+        {
+            if let Ok(index) = self.pending_of(packet) {
                 self.judge(index);
             }
         }
@@ -278,6 +287,11 @@ impl Tracker {
     pub(super) fn amended(
         &mut self,
         sides: &[tcp::Side; 2],
+    fn pending_of(&self, packet: u64) -> Result<usize, usize> {
+        self.pending
+            .binary_search_by_key(&packet, |pending| pending.packet)
+    }
+
         judged: Vec<Judged>,
     ) -> Vec<ResetRecord> {
         judged
