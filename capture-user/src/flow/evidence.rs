@@ -22,6 +22,8 @@ pub enum Fact {
     Dropped(Drop),
     /// conntrack has, or had, an entry.
     Conntrack(Mapping),
+    /// conntrack's word on entries that went may have been lost.
+    RemovalsLost,
 }
 
 /// A reset that the kernel told of.
@@ -58,11 +60,31 @@ pub struct Mapping {
     pub change: Change,
 }
 
+impl Mapping {
+    /// What is known of an entry by this one's word, after that of the `known` one: that its end will be
+    /// told stays so, whoever says that it is there.
+    pub(super) fn after(self, known: Option<&Self>) -> Self {
+        let told = |known: &Self| {
+            (known.original, known.reply) == (self.original, self.reply)
+                && known.change == Change::Made
+        };
+        if self.change == Change::Present && known.is_some_and(told) {
+            return Self {
+                change: Change::Made,
+                ..self
+            };
+        }
+        self
+    }
+}
+
 /// What became of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It is there.
+    /// It is there. That it goes may not be told.
     Present,
+    /// It was just made, while somebody listened: that it goes will be told.
+    Made,
     /// It was removed, by its timeout or by hand.
     Removed,
 }

@@ -33,6 +33,8 @@ pub(super) struct Mappings {
 #[derive(Debug)]
 struct Entry {
     mapping: Mapping,
+    /// When it was last told of: nanoseconds on the sightings' clock.
+    told: u64,
     /// The places of its neighbours, in the order in which they came.
     older: u32,
     newer: u32,
@@ -85,14 +87,18 @@ impl Mappings {
         }
     }
 
-    /// Takes a mapping. Returns whether another was forgotten for it.
-    pub(super) fn insert(&mut self, mapping: &Mapping) -> bool {
-        self.remove(mapping);
+    /// Takes a mapping that was told of at `time`. Returns whether another was forgotten for it.
+    pub(super) fn insert(&mut self, mapping: &Mapping, time: u64) -> bool {
+        let known = self.find(mapping);
+        let mapping = &mapping.after(known.map(|place| &self.entries[place as usize].mapping));
+        if let Some(place) = known {
+            self.release(place);
+        }
         let full = self.free == NONE && self.entries.len() >= self.max;
         if full {
             self.release(self.oldest);
         }
-        let place = self.occupy(mapping);
+        let place = self.occupy(mapping, time);
         for side in Side::both(place) {
             let Self {
                 entries,
@@ -116,23 +122,26 @@ impl Mappings {
 
     /// Forgets one that has gone.
     pub(super) fn remove(&mut self, mapping: &Mapping) {
-        // One of its tuples may have become another's since.
-        let known = [&mapping.original, &mapping.reply]
-            .into_iter()
-            .filter_map(|tuple| self.place(tuple))
-            .find(|place| same(&self.entries[*place as usize].mapping, mapping));
-        if let Some(place) = known {
+        if let Some(place) = self.find(mapping) {
             self.release(place);
         }
     }
 
-    /// The mapping of a tuple, whichever side of it.
-    pub(super) fn get(&self, tuple: &Tuple) -> Option<Mapping> {
+    /// The mapping of a tuple, whichever side of it, and when it was last told of.
+    pub(super) fn get(&self, tuple: &Tuple) -> Option<(Mapping, u64)> {
         if self.by_tuple.is_empty() {
             return None;
         }
-        let place = self.place(tuple)?;
-        Some(self.entries[place as usize].mapping)
+        let Entry { mapping, told, .. } = self.entries[self.place(tuple)? as usize];
+        Some((mapping, told))
+    }
+
+    fn find(&self, mapping: &Mapping) -> Option<u32> {
+        // One of its tuples may have become another's since.
+        [&mapping.original, &mapping.reply]
+            .into_iter()
+            .filter_map(|tuple| self.place(tuple))
+            .find(|place| same(&self.entries[*place as usize].mapping, mapping))
     }
 
     fn place(&self, tuple: &Tuple) -> Option<u32> {
@@ -144,9 +153,10 @@ impl Mappings {
     }
 
     /// Puts a mapping at a free place, as the newest.
-    fn occupy(&mut self, mapping: &Mapping) -> u32 {
+    fn occupy(&mut self, mapping: &Mapping, time: u64) -> u32 {
         let entry = Entry {
             mapping: *mapping,
+            told: time,
             older: self.newest,
             newer: NONE,
         };
@@ -287,16 +297,17 @@ mod tests {
                     // One that is there, and so surely one that goes.
                     1 => {
                         let known = mappings.get(&mapping.original);
-                        prop_assert_eq!(known, model.of(&mapping.original).map(|(_, it)| it));
-                        if let Some(known) = known {
+                        let told = known.map(|(known, _)| known);
+                        prop_assert_eq!(told, model.of(&mapping.original).map(|(_, it)| it));
+                        if let Some(known) = told {
                             mappings.remove(&known);
                             model.remove(&known);
                         }
                     }
-                    _ => prop_assert_eq!(mappings.insert(&mapping), model.insert(&mapping, max)),
+                    _ => prop_assert_eq!(mappings.insert(&mapping, 7), model.insert(&mapping, max)),
                 }
                 for tuple in [&mapping.original, &mapping.reply.reversed()] {
-                    prop_assert_eq!(mappings.get(tuple), model.of(tuple).map(|(_, it)| it));
+                    prop_assert_eq!(mappings.get(tuple), model.of(tuple).map(|(_, it)| (it, 7)));
                 }
                 prop_assert!(mappings.entries.len() <= max);
                 prop_assert_eq!(mappings.by_tuple.len(), model.last.len());

@@ -191,6 +191,15 @@ impl Table {
         if flow.turned { tuple.reversed() } else { tuple }
     }
 
+    /// Whether a flow has this tuple, whichever side is its client.
+    pub(super) fn has_leg(&self, flow: &Flow, tuple: &Tuple) -> bool {
+        let is_it = |leg: Tuple| leg == *tuple || leg == tuple.reversed();
+        match &flow.more {
+            Some(more) if !more.legs.is_empty() => more.legs.iter().any(|leg| is_it(leg.tuple)),
+            _ => is_it(self.primary(flow)),
+        }
+    }
+
     /// One of a flow's tuples, from client to server.
     pub(super) fn leg(&self, flow: &Flow, leg: u8) -> Tuple {
         flow.more

@@ -141,7 +141,7 @@ impl Session {
     /// by the other name too, from its first packet on.
     fn follow_translated(&mut self, evidence: &Evidence) {
         if let Fact::Conntrack(mapping) = evidence.fact
-            && mapping.change == known::Change::Present
+            && mapping.change != known::Change::Removed
             && self.plan.follow
             && (self.tables.names(&mapping.original) || self.tables.names(&mapping.reply))
         {

@@ -250,6 +250,10 @@ impl Conntrack {
             }
             Heard::Event(Err(error)) if netlink::is_overrun(&error) => {
                 self.losses.overruns += 1;
+                self.ready.push_back(Evidence {
+                    time: monotonic(),
+                    fact: Fact::RemovalsLost,
+                });
                 self.want_dump();
             }
             Heard::Event(Err(error)) => return Err(ConntrackError::Broken(error)),
@@ -288,12 +292,12 @@ impl Conntrack {
     fn take_events(&mut self) {
         let time = monotonic();
         for message in netlink::messages(&self.event_buffer) {
-            let Some(entry) = decode::entry(message.kind, message.payload) else {
+            let Some(mut entry) = decode::entry(message.kind, message.payload) else {
                 continue;
             };
-            if entry.mapping.change == Change::Removed
-                && let Some(dump) = &mut self.dump
-            {
+            if entry.mapping.change == Change::Present {
+                entry.mapping.change = Change::Made;
+            } else if let Some(dump) = &mut self.dump {
                 dump.account
                     .removed
                     .insert((entry.id, entry.mapping.original));

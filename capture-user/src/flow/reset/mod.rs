@@ -235,6 +235,9 @@ pub struct Environment {
     pub netns: u32,
     /// The interfaces. One that isn't there is called by its number.
     pub interfaces: Interfaces,
+    /// conntrack's word on entries that went was lost at some time: one that was made while
+    /// somebody listened may be gone all the same.
+    pub removals_lost: bool,
     /// `net.ipv4.tcp_abort_on_overflow` of this namespace.
     pub abort_on_overflow: Option<bool>,
     /// `net.netfilter.nf_conntrack_tcp_be_liberal` of this namespace.

@@ -44,7 +44,7 @@ const LONGEST_TIME_WAIT: u64 = 240 * SECOND;
 const ANSWER: u64 = 3 * SECOND;
 
 /// A connection that was used this recently hasn't been forgotten for its silence.
-const LIVELY: u64 = 60 * SECOND;
+pub(super) const LIVELY: u64 = 60 * SECOND;
 
 /// Keep-alive probes that must have gone unanswered. Linux sends 9 before it gives up.
 const PROBES: u32 = 2;

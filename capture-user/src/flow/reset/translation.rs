@@ -6,7 +6,7 @@
 //! the translating node could know. conntrack's entry tells which tuple is whose.
 
 use super::cause::Finding;
-use super::packets::{IDLE_LIMITS, silence};
+use super::packets::{IDLE_LIMITS, LIVELY, silence};
 use super::shape::{AT_ONCE, delay, first, may_be_passive, sent};
 use super::{Case, Cause, Confidence, OriginSide, Phase};
 use crate::flow::evidence::{Change, Mapping};
@@ -55,7 +55,7 @@ pub(super) fn find(case: &Case<'_>, side: OriginSide) -> Option<Finding> {
         return None;
     }
     let finding = match mapping.change {
-        Change::Present => still_there(case),
+        Change::Present | Change::Made => still_there(case, mapping),
         Change::Removed => gone(case),
     };
     Some(finding.and([translates(mapping)]))
@@ -70,17 +70,31 @@ fn translates(mapping: &Mapping) -> String {
     format!("a stack that isn't the connection's end sent it: conntrack translates {from} to {to}")
 }
 
-/// The entry is there, and a segment passed it by.
-fn still_there(case: &Case<'_>) -> Finding {
+/// The entry is there, and a segment passed it by; if it is there.
+fn still_there(case: &Case<'_>, mapping: &Mapping) -> Finding {
     let at_once = delay(case).is_some_and(|delay| delay <= AT_ONCE.max(within(case)));
     if case.phase == Phase::Unknown || !at_once {
         return Finding::unknown(["a segment reached it untranslated"]);
     }
+    // That an older entry goes isn't told. It doesn't as long as the connection is used.
+    let told = mapping.change == Change::Made && !case.environment.removals_lost;
+    if !told && case.idle >= LIVELY {
+        return Finding::unknown([
+            "a segment reached it untranslated",
+            "conntrack had the connection and may have forgotten it",
+        ])
+        .and([silence(case)]);
+    }
+    let confidence = if told {
+        Confidence::Conntrack
+    } else {
+        Confidence::Heuristic
+    };
     let clause = "a segment passed untranslated although conntrack has the connection";
     match case.environment.conntrack_be_liberal {
         Some(false) => Finding::new(
             Cause::ConntrackInvalid,
-            Confidence::Conntrack,
+            confidence,
             [clause, "nf_conntrack_tcp_be_liberal is 0"],
         ),
         None => Finding::new(Cause::ConntrackInvalid, Confidence::Heuristic, [clause]),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets one has failed")]
 
 mod bounds;
+mod entries;
 mod happenings;
 mod json;
 mod look_alikes;

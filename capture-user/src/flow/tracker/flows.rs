@@ -158,7 +158,9 @@ impl Tracker {
                 found.shared.waited = waited;
             }
         }
-        if let Some(mapping) = self.mappings.get(tuple) {
+        if let Some((mapping, told)) = self.mappings.get(tuple)
+            && self.may_be_there_for(flow, &mapping, told, time)
+        {
             self.apply(flow, &mapping, time);
         }
         // A mapping may turn the flow around, give it to another, or number its legs.

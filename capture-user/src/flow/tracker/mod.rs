@@ -308,9 +308,13 @@ impl Tracker {
             }
             Fact::Conntrack(mapping) => {
                 match mapping.change {
-                    Change::Present => self.mapped(time, &mapping),
+                    Change::Present | Change::Made => self.mapped(time, &mapping),
                     Change::Removed => self.unmapped(&mapping),
                 }
+                false
+            }
+            Fact::RemovalsLost => {
+                self.config.environment.removals_lost = true;
                 false
             }
         };

@@ -8,8 +8,15 @@ use super::super::nat::{Nat, NatEvidence, NatKind};
 use super::super::record::{NatRecord, Place, Record};
 use super::super::tunnel::Tunnel;
 use super::super::tuple::Tuple;
-use super::Tracker;
 use super::merging::knows_its_client;
+use super::{SECOND, Tracker};
+
+/// How long after a connection's first packet conntrack's word on it may come: nanoseconds.
+const LATEST_WORD: u64 = 3 * SECOND;
+
+/// After so much silence conntrack forgets datagrams: nanoseconds (nf_conntrack_udp_timeout_stream was
+/// 180 s until Linux 5.1, and is 120 s).
+const SILENT: u64 = 180 * SECOND;
 
 /// Translations of one flow. More are a loop, or a mapping that changes under an old flow.
 const MAX_NATS: usize = 6;
@@ -119,20 +126,64 @@ impl Tracker {
             |mapping: &Mapping| mapping.original == *before && mapping.reply.reversed() == *after;
         let flow = self.table.get(flow);
         let known = flow.and_then(|flow| flow.more.as_ref()?.mapping.as_ref());
-        known.is_some_and(tells) || self.mappings.get(before).as_ref().is_some_and(tells)
+        let listed = self.mappings.get(before);
+        known.is_some_and(tells) || listed.is_some_and(|(mapping, _)| tells(&mapping))
     }
 
     /// conntrack has an entry.
     pub(super) fn mapped(&mut self, time: u64, mapping: &Mapping) {
         let after = mapping.reply.reversed();
         if after != mapping.original {
-            self.summary.evidence_ignored += u64::from(self.mappings.insert(mapping));
+            self.summary.evidence_ignored += u64::from(self.mappings.insert(mapping, time));
         }
         // Both sides of it may have flows of their own by now.
         for tuple in [&mapping.original, &after] {
-            if let Some((flow, ..)) = self.table.find(tuple) {
+            let Some((flow, ..)) = self.table.find(tuple) else {
+                continue;
+            };
+            if !self.was_before(flow, mapping, time) {
                 self.apply(flow, mapping, time);
+            } else if *tuple == after {
+                // conntrack gives a tuple to one connection at a time.
+                self.table.retire(flow);
             }
+        }
+    }
+
+    /// Whether a flow is of a connection before the one that this entry was just made for: the flow is older,
+    /// and conntrack hadn't told of this translation.
+    fn was_before(&self, flow: FlowRef, mapping: &Mapping, time: u64) -> bool {
+        let Some(found) = self.table.get(flow) else {
+            return false;
+        };
+        let after = mapping.reply.reversed();
+        let known =
+            (found.nats().iter()).any(|nat| nat.before == mapping.original && nat.after == after);
+        mapping.change == Change::Made
+            && after != mapping.original
+            && found.first.saturating_add(LATEST_WORD) < time
+            && !known
+            // The same question asked again after a while has an entry of its own.
+            && (found.is_tcp() || !self.table.has_leg(found, &mapping.original))
+    }
+
+    /// Whether an entry that was told of at `told` is one for a flow that begins now.
+    pub(super) fn may_be_there_for(
+        &self,
+        flow: FlowRef,
+        mapping: &Mapping,
+        told: u64,
+        time: u64,
+    ) -> bool {
+        if mapping.change == Change::Made && !self.config.environment.removals_lost {
+            return true;
+        }
+        let age = time.saturating_sub(told);
+        match self.table.get(flow) {
+            // A connection has an entry of its own, which is told of.
+            Some(flow) if flow.shared.from_its_start && flow.is_tcp() => age <= LATEST_WORD,
+            Some(flow) if flow.is_tcp() => true,
+            _ => age <= SILENT,
         }
     }
 
@@ -153,7 +204,7 @@ impl Tracker {
             if better && let Some(more) = self.table.more(flow) {
                 let plain = |known: &Mapping| known.reply.reversed() == known.original;
                 if more.mapping.as_ref().is_none_or(plain) {
-                    more.mapping = Some(*mapping);
+                    more.mapping = Some(mapping.after(more.mapping.as_ref()));
                 }
             }
             return;
@@ -187,7 +238,7 @@ impl Tracker {
             flow = here;
         }
         if let Some(more) = self.table.more(flow) {
-            more.mapping = Some(*mapping);
+            more.mapping = Some(mapping.after(more.mapping.as_ref()));
         }
         let index = self.note_nat(
             flow,

@@ -34,7 +34,7 @@ fn untranslated_reply() -> Scene {
                 stop(7, Role::Pod, In, reset.reversed()),
                 stop(VETH, Role::Pod, Out, reset.reversed()),
             ];
-            s.mapping = Some(service(Change::Present));
+            s.mapping = Some(service(Change::Made));
             s.environment.conntrack_be_liberal = Some(false);
         })
         .seen(VETH, Role::Pod, In)
@@ -66,7 +66,29 @@ fn node_answers(change: Change) -> Scene {
 #[test]
 fn a_reply_that_conntrack_let_pass_untranslated_is_conntrack_invalid() {
     told(untranslated_reply(), POD).is(Cause::ConntrackInvalid, Confidence::Conntrack);
-    node_answers(Change::Present).is(Cause::ConntrackInvalid, Confidence::Conntrack);
+    node_answers(Change::Made).is(Cause::ConntrackInvalid, Confidence::Conntrack);
+}
+
+#[test]
+fn of_an_entry_whose_end_may_go_unheard_conntrack_invalid_is_likely_and_after_a_silence_unknown() {
+    let older = |idle| {
+        let scene = told(untranslated_reply(), POD);
+        scene.with(|s| {
+            s.mapping = Some(service(Change::Present));
+            s.idle = idle;
+        })
+    };
+    older(10 * MS).is(Cause::ConntrackInvalid, Confidence::Heuristic);
+    older(1500 * SECOND).is_unknown();
+    // One that was announced, and then the kernel's word was lost.
+    let lost = |idle| {
+        told(untranslated_reply(), POD).with(|s| {
+            s.environment.removals_lost = true;
+            s.idle = idle;
+        })
+    };
+    lost(10 * MS).is(Cause::ConntrackInvalid, Confidence::Heuristic);
+    lost(1500 * SECOND).is_unknown();
 }
 
 #[test]
