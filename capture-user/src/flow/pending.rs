@@ -21,9 +21,11 @@ pub(super) struct OwnedCase {
     pub(super) from_its_start: bool,
     pub(super) idle: u64,
     pub(super) round_trip: Option<u64>,
+    pub(super) handshake_timed: bool,
     pub(super) tuples: Vec<Tuple>,
     pub(super) sent: Option<KernelReset>,
     pub(super) received: Option<KernelReset>,
+    pub(super) told_all: bool,
     pub(super) mapping: Option<Mapping>,
 }
 
@@ -42,9 +44,11 @@ impl OwnedCase {
             from_its_start: self.from_its_start,
             idle: self.idle,
             round_trip: self.round_trip,
+            handshake_timed: self.handshake_timed,
             tuples: &self.tuples,
             sent: self.sent,
             received: self.received,
+            told_all: self.told_all,
             mapping: self.mapping,
             environment,
         }

@@ -17,16 +17,15 @@ pub(super) struct Recent {
     sent: VecDeque<(u64, KernelReset)>,
     received: VecDeque<(u64, KernelReset)>,
     drops: VecDeque<(u64, Drop)>,
+    /// The latest fact that had to go for others.
+    forgotten: Option<u64>,
 }
 
-/// Takes one fact; whether an older one had to go for it.
-fn keep<T>(facts: &mut VecDeque<(u64, T)>, time: u64, fact: T) -> bool {
-    let full = facts.len() >= MAX;
-    if full {
-        facts.pop_front();
-    }
+/// Takes one fact; when the one was that had to go for it.
+fn keep<T>(facts: &mut VecDeque<(u64, T)>, time: u64, fact: T) -> Option<u64> {
+    let gone = (facts.len() >= MAX).then(|| facts.pop_front()).flatten();
     facts.push_back((time, fact));
-    full
+    gone.map(|(told, _)| told)
 }
 
 /// The reset of one of these tuples that was told nearest to `time`, within `window`.
@@ -46,17 +45,31 @@ fn nearest(
 impl Recent {
     /// A socket sent a reset. Whether an older fact was forgotten; so do the others.
     pub(super) fn sent(&mut self, time: u64, reset: KernelReset) -> bool {
-        keep(&mut self.sent, time, reset)
+        let gone = keep(&mut self.sent, time, reset);
+        self.forgets(gone)
     }
 
     /// A socket received a reset.
     pub(super) fn received(&mut self, time: u64, reset: KernelReset) -> bool {
-        keep(&mut self.received, time, reset)
+        keep(&mut self.received, time, reset).is_some()
     }
 
     /// A packet was dropped.
     pub(super) fn dropped(&mut self, time: u64, drop: Drop) -> bool {
-        keep(&mut self.drops, time, drop)
+        let gone = keep(&mut self.drops, time, drop);
+        self.forgets(gone)
+    }
+
+    fn forgets(&mut self, gone: Option<u64>) -> bool {
+        self.forgotten = self.forgotten.max(gone);
+        gone.is_some()
+    }
+
+    /// Whether no reset sent and no drop of around `time` had to go for others: only then does it mean
+    /// anything that one isn't there.
+    pub(super) fn has_all_of(&self, time: u64, window: u64) -> bool {
+        self.forgotten
+            .is_none_or(|forgotten| forgotten.saturating_add(window) < time)
     }
 
     /// The reset that a socket sent as one of `tuples` around `time`.

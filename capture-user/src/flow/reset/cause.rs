@@ -45,7 +45,7 @@ pub(super) fn find(case: &Case<'_>, side: OriginSide) -> Finding {
         .or_else(|| kernel::drop(case, side))
         .or_else(|| {
             if no_socket_here_sent_it(case, side) {
-                reject::unheard(case, side).or_else(|| injected::unheard(case))
+                reject::unheard(case, side).or_else(|| injected::unheard(case, side))
             } else {
                 packets::find(case, side)
             }
@@ -62,6 +62,7 @@ fn no_socket_here_sent_it(case: &Case<'_>, side: OriginSide) -> bool {
         && environment.live
         && environment.resets_told
         && environment.reasons_told
+        && case.told_all
         && sent(case).is_none()
 }
 

@@ -7,8 +7,8 @@
 
 use super::cause::Finding;
 use super::packets::may_be_an_answer;
-use super::shape::{Signs, is_active, is_bare, sent};
-use super::{Case, Cause, Confidence, Phase, reject};
+use super::shape::{Signs, answered, is_active, is_bare, sent};
+use super::{Case, Cause, Confidence, OriginSide, Phase, reject};
 
 pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
     if sent(case).is_some() {
@@ -28,17 +28,24 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
         .then(|| Finding::new(Cause::Injected, Confidence::Heuristic, []).and(signs.clauses()))
 }
 
-/// It was made on this machine and no socket of it did, so an honest answer is ruled out; a
-/// reject rule is, where dropped packets are told.
-pub(super) fn unheard(case: &Case<'_>) -> Option<Finding> {
+/// It was made on this machine and no socket of it did, so an honest answer is ruled out, but for
+/// that of another stack behind the interface (a virtual machine, a sandbox); a reject rule is, where
+/// dropped packets are told.
+pub(super) fn unheard(case: &Case<'_>, side: OriginSide) -> Option<Finding> {
     let no_rule = case.environment.drops_told || !reject::like_netfilter(case);
-    (case.sender.segments_after_reset > 0 && no_rule && case.answered_dropped.is_none()).then(
-        || {
-            goes_on(case)
-                .and(["no socket of this kernel sent it".to_owned()])
-                .and(Signs::of(case).clauses())
-        },
-    )
+    let signs = Signs::of(case);
+    // A guest that is asked about an earlier connection of its ports answers like this, and then opens
+    // the new one.
+    let no_guest = side != OriginSide::Pod
+        || signs.count() > 0
+        || answered(case).is_none()
+        || !may_be_an_answer(case);
+    let goes_on_alone = case.sender.segments_after_reset > 0 && case.answered_dropped.is_none();
+    (goes_on_alone && no_rule && no_guest).then(|| {
+        goes_on(case)
+            .and(["no socket of this kernel sent it".to_owned()])
+            .and(signs.clauses())
+    })
 }
 
 fn goes_on(case: &Case<'_>) -> Finding {

@@ -17,8 +17,9 @@ pub(super) fn reset(case: &Case<'_>, side: OriginSide) -> Option<Finding> {
         "NO_SOCKET" => no_socket(case, side),
         // tcp_rcv_state_process, LISTEN: only a listener returns it for a reset, for a segment
         // that acknowledges something. The connection that it belonged to is no more.
-        // (A handshake that isn't over may have met a full queue or a bad SYN cookie.)
-        "TCP_FLAGS" if case.phase == Phase::SynReceived => {
+        // (Where nothing was heard of it after the handshake it may have met a full queue, whose
+        // half-open connection is given up after a minute, or had a bad SYN cookie.)
+        "TCP_FLAGS" if case.phase == Phase::SynReceived || packets::answers_handshake(case) => {
             Finding::unknown(["the listening socket doesn't know this handshake"])
         }
         "TCP_FLAGS" => unknown_connection(

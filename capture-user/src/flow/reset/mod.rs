@@ -105,6 +105,9 @@ pub struct Case<'a> {
     /// The smallest handshake or acknowledgement round trip seen, in nanoseconds: from where the
     /// reset was first seen to the reset's sender and back, never the other way round.
     pub round_trip: Option<u64>,
+    /// Whether its handshake is one of them. A stack answers a SYN at once; data it acknowledges up
+    /// to half a second later (RFC 9293, 3.8.6.3), or with what the application answers.
+    pub handshake_timed: bool,
     /// Every tuple that the connection is known to have somewhere on this node, in the reset's
     /// own direction; the first is that of the reset's first sighting.
     pub tuples: &'a [Tuple],
@@ -112,6 +115,9 @@ pub struct Case<'a> {
     pub sent: Option<KernelReset>,
     /// Likewise, received.
     pub received: Option<KernelReset>,
+    /// Whether nothing of what the kernel told around that time had to be forgotten: an event that
+    /// isn't there counts as evidence then, as far as [`Environment`] says so.
+    pub told_all: bool,
     /// What conntrack knows of the connection.
     pub mapping: Option<Mapping>,
     /// What this capture can see, and how the node is set.
@@ -163,9 +169,13 @@ pub struct Stop {
 /// What one side of the connection did before the reset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Side {
+    /// A segment of it was seen: else it did not do nothing, it is out of sight (a capture of one
+    /// direction, an answer that takes another way).
+    pub seen: bool,
     /// It sent a FIN.
     pub sent_fin: bool,
-    /// Payload bytes it sent.
+    /// Payload bytes it sent, with those that were not seen and that the other side, or its
+    /// reset, acknowledged.
     pub bytes: u64,
     /// Payload bytes of it that the other side acknowledged.
     pub acknowledged: u64,
@@ -225,6 +235,9 @@ pub struct Environment {
     pub reasons_told: bool,
     /// Dropped packets are told (`skb:kfree_skb` with a reason), and no event was lost.
     pub drops_told: bool,
+    /// conntrack's word on entries that went was lost at some time: one that was made while
+    /// somebody listened may be gone all the same.
+    pub removals_lost: bool,
     /// Since when, on the sightings' clock, every interface of this namespace that is up has been
     /// captured, in both directions, without a loss: a packet that came in later and goes out was
     /// seen coming in, so one that wasn't was made here. `None` as well with a direction limit,
@@ -235,9 +248,6 @@ pub struct Environment {
     pub netns: u32,
     /// The interfaces. One that isn't there is called by its number.
     pub interfaces: Interfaces,
-    /// conntrack's word on entries that went was lost at some time: one that was made while
-    /// somebody listened may be gone all the same.
-    pub removals_lost: bool,
     /// `net.ipv4.tcp_abort_on_overflow` of this namespace.
     pub abort_on_overflow: Option<bool>,
     /// `net.netfilter.nf_conntrack_tcp_be_liberal` of this namespace.

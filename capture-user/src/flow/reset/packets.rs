@@ -137,7 +137,13 @@ fn idle_expiry(case: &Case<'_>) -> Option<Finding> {
     // Answered at once, so that the silence was before what it answers.
     if answered(case).is_some() && delay(case)? <= ANSWER {
         let clause = "it answers the first packet after a long silence";
-        let finding = Finding::new(Cause::IdleExpiry, Confidence::Packet, [clause]);
+        // That it came sooner than its sender's answers ever did may be due to those.
+        let confidence = if signs.ttl.is_some() {
+            Confidence::Packet
+        } else {
+            Confidence::Heuristic
+        };
+        let finding = Finding::new(Cause::IdleExpiry, confidence, [clause]);
         return Some(
             finding
                 .and([silence(case)])
@@ -192,7 +198,7 @@ pub(super) fn answers_handshake(case: &Case<'_>) -> bool {
 fn timeout(case: &Case<'_>) -> Option<Finding> {
     let probes = case.sender.keepalives_unanswered;
     let again = case.sender.retransmissions_unanswered;
-    if !has(&case.reset, ACK) || is_refusal(case) || !is_its_own(case) {
+    if !has(&case.reset, ACK) || !case.receiver.seen || is_refusal(case) || !is_its_own(case) {
         return None;
     }
     let clause = if probes >= PROBES {
@@ -277,6 +283,7 @@ fn application_abort(case: &Case<'_>) -> Option<Finding> {
             case.phase,
             Phase::SynReceived | Phase::Established | Phase::Closing
         )
+        && case.receiver.seen
         && case.receiver.bytes == 0
         && case.sender.keepalives_unanswered == 0
         && case.sender.retransmissions_unanswered == 0

@@ -122,7 +122,8 @@ impl Signs {
     pub(super) fn of(case: &Case<'_>) -> Self {
         let reset = &case.reset;
         let sender = &case.sender;
-        let early = answered(case).and(delay(case)).zip(case.round_trip);
+        let usual = case.round_trip.filter(|_| case.handshake_timed);
+        let early = answered(case).and(delay(case)).zip(usual);
         Self {
             ttl: sender
                 .ttl

@@ -11,7 +11,9 @@ mod segments;
 mod timing;
 
 pub(super) use self::segments::segment;
-pub(super) use self::timing::{count, handshake, handshake_micros, idle, phase, round_trip};
+pub(super) use self::timing::{
+    count, handshake, handshake_micros, handshake_timed, idle, phase, round_trip,
+};
 use super::live::Hook;
 use super::reset::{self, Segment};
 
@@ -45,6 +47,9 @@ mod has {
     /// … or wasn't.
     pub(super) const ID_OTHER: u8 = 128;
 }
+
+/// A bit of [`Side::bits`]: how long the acknowledgement of its SYN took is among what was timed.
+const SYN_TIMED: u8 = 32;
 
 /// One side of a flow, TCP or not.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +94,7 @@ pub(super) struct Side {
     ttl: u8,
     scale: u8,
     /// Of the latest: bit 0 timestamps, 1 an IPv4 identification, 2 don't fragment. Of any: bit 3
-    /// don't fragment, 4 the flag wasn't set.
+    /// don't fragment, 4 the flag wasn't set. And [`SYN_TIMED`].
     bits: u8,
     has: u8,
     /// As [`super::path::PathStop::ttl`] and its `ttl_varies`, while there is one place only.
@@ -291,6 +296,7 @@ impl Side {
         sum.keepalives = self.keepalives.max(other.keepalives);
         sum.silence = self.silence.max(other.silence);
         sum.has |= (self.has | other.has) & !has::GAP;
+        sum.bits |= (self.bits | other.bits) & SYN_TIMED;
         if self.has_syn() {
             sum.isn = self.isn;
         }
@@ -307,7 +313,7 @@ impl Side {
         self.flags = segment.flags;
         self.header_len = segment.header_len;
         self.ttl = segment.ttl;
-        self.bits = (self.bits & 24)
+        self.bits = (self.bits & (24 | SYN_TIMED))
             | if segment.dont_fragment { 8 } else { 16 }
             | u8::from(segment.timestamps)
             | u8::from(segment.ip_id.is_some()) << 1
@@ -337,9 +343,22 @@ impl Side {
         self.sent.saturating_sub(outstanding.into())
     }
 
+    /// Stream bytes of it that a segment of the other side acknowledges and that weren't seen.
+    pub(super) fn unseen(&self, segment: &Segment) -> u64 {
+        let known = self.has & has::SENT != 0 && segment.flags & flag::ACK != 0;
+        let unseen = after(segment.acknowledgement, self.next).filter(|_| known);
+        unseen.unwrap_or(0).into()
+    }
+
+    /// Whether the acknowledgement of its SYN was timed.
+    pub(super) const fn handshake_timed(&self) -> bool {
+        self.bits & SYN_TIMED != 0
+    }
+
     /// As a verdict wants it; what it knows by place is left to the caller.
     pub(super) fn summary(&self) -> reset::Side {
         reset::Side {
+            seen: self.has & has::SENT != 0,
             sent_fin: self.has_fin(),
             bytes: self.sent,
             acknowledged: self.acknowledged(),
@@ -363,8 +382,14 @@ impl Side {
         }
     }
 
-    /// Whether a SYN that this side sends now begins another connection.
+    /// Whether a SYN that this side sends now begins another connection; or shows that one has begun,
+    /// where it answers a SYN that wasn't seen.
     pub(super) fn begins_anew(&self, shared: &Shared, other: &Self, segment: &Segment) -> bool {
+        if segment.flags & flag::ACK != 0 {
+            let answers = other.has_syn() && segment.acknowledgement == other.isn.wrapping_add(1);
+            let over = self.has_reset() || other.has_reset() || (self.has_fin() && other.has_fin());
+            return over && !answers && !(self.has_syn() && segment.sequence == self.isn);
+        }
         if self.has_syn() && segment.sequence == self.isn {
             // The same SYN once more, however late.
             return false;

@@ -1,11 +1,37 @@
 //! What a segment changes.
 
-use super::{Shared, Side, after, flag, has, micros};
+use super::{SYN_TIMED, Shared, Side, after, flag, has, micros};
 use crate::flow::reset::Segment;
 
 /// A late segment that fills a gap this soon was overtaken, not sent again: no stack retransmits
 /// sooner after a loss than one round trip, which on a node can be short.
 const OVERTAKEN: u64 = 3_000_000;
+
+/// A segment with all of the one before it, its IPv4 identification as well, this soon is that one again,
+/// captured twice: on both ports that a switch mirrors, or on a bridge and its port in a file that doesn't
+/// say which interface it was. A stack gives what it sends again another identification.
+const TWICE: u64 = 3_000_000;
+
+impl Side {
+    /// Whether that is its latest segment again.
+    fn repeats(&self, segment: &Segment) -> bool {
+        segment.ip_id.is_some_and(|id| id != 0)
+            && segment.time.saturating_sub(self.last) <= TWICE
+            && self.latest().is_some_and(|latest| {
+                let Segment { time, .. } = latest;
+                latest == Segment { time, ..*segment }
+            })
+    }
+
+    /// Whether it acknowledges more than before: it has heard of the other side.
+    fn heard_more(&self, segment: &Segment) -> bool {
+        self.latest().is_some_and(|latest| {
+            latest.flags & segment.flags & flag::ACK != 0
+                && after(segment.acknowledgement, latest.acknowledgement)
+                    .is_some_and(|more| more > 0)
+        })
+    }
+}
 
 /// Takes a segment of a connection; called before [`super::count`].
 pub(in crate::flow) fn segment(
@@ -30,8 +56,16 @@ pub(in crate::flow) fn segment(
         me.reset(other, segment);
         return;
     }
+    if me.repeats(segment) {
+        return;
+    }
     other.retransmissions_unanswered = 0;
     other.keepalives_unanswered = 0;
+    if me.heard_more(segment) {
+        // Of the other side, whose segments aren't seen.
+        me.retransmissions_unanswered = 0;
+        me.keepalives_unanswered = 0;
+    }
     if segment.window == 0 && !syn && !fin && (me.has & has::SENT == 0 || me.window != 0) {
         me.zero_windows = me.zero_windows.saturating_add(1);
     }
@@ -160,6 +194,9 @@ fn acknowledge(sender: &mut Side, shared: &mut Shared, index: usize, segment: &S
         shared.timed_side = 2;
         let took = micros(segment.time).wrapping_sub(shared.timed_at);
         sender.rtt = sender.rtt.min(took);
+        if sender.has_syn() && shared.timed == sender.isn.wrapping_add(1) {
+            sender.bits |= SYN_TIMED;
+        }
     }
     let Some(advance) = after(ack, sender.acked).filter(|advance| *advance > 0) else {
         return false;

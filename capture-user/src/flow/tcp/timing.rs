@@ -22,6 +22,11 @@ pub(in crate::flow) fn round_trip(sides: &[Side; 2], to: usize) -> Option<u64> {
     (micros != NO_TIME).then(|| u64::from(micros.max(1)) * 1_000)
 }
 
+/// Whether that is of the handshake as well.
+pub(in crate::flow) const fn handshake_timed(sides: &[Side; 2], to: usize) -> bool {
+    sides[1 - to].handshake_timed()
+}
+
 /// The silence that a reset from `from` ends, or that the segment it answers ended: nanoseconds.
 pub(in crate::flow) fn idle(sides: &[Side; 2], from: usize, now: u64) -> u64 {
     let (me, other) = (&sides[from], &sides[1 - from]);

@@ -8,6 +8,7 @@ mod happenings;
 mod json;
 mod look_alikes;
 mod ordinary;
+mod out_of_sight;
 mod parsing;
 mod paths;
 mod properties;

@@ -73,6 +73,7 @@ fn a_retransmission_is_another_packet_even_in_the_same_skb() {
     let skb = node.skb();
     let first = node.see(VETH, IN, Some(skb), &packet);
     let first_out = node.see(ETH0, OUT, Some(skb), &packet);
+    node.wait(5 * MS);
     let again = node.see(VETH, IN, Some(skb), &packet);
     let again_out = node.see(ETH0, OUT, Some(skb), &packet);
     assert_eq!(ids(&[first, first_out, again, again_out]), [1, 1, 2, 2]);

@@ -170,7 +170,7 @@ impl Tracker {
     /// Whether a packet isn't this flow's any more.
     fn ended(&self, flow: &Flow, from: usize, read: &Read, time: u64) -> bool {
         if let Content::Tcp { segment, .. } = &read.content {
-            return segment.flags & (flag::SYN | flag::ACK | flag::RST) == flag::SYN
+            return segment.flags & (flag::SYN | flag::RST) == flag::SYN
                 && flow.sides[from].begins_anew(&flow.shared, &flow.sides[1 - from], segment);
         }
         !flow.is_tcp() && time.saturating_sub(flow.last()) > self.timeout(flow)

@@ -61,6 +61,7 @@ impl Tracker {
         let mut receiver = found.sides[other].summary();
         receiver.ttl = found.ttl_at(Hook::new(hook.interface(), turned_back), other);
         receiver.segments_after_reset = 0;
+        receiver.bytes += found.sides[other].unseen(segment);
         let waited = u64::from(found.shared.waited) * 1_000_000;
         for (side, summary) in [(from, &mut sender), (other, &mut receiver)] {
             summary.closed_first = (usize::from(found.shared.waiting) == side).then_some(waited);
@@ -77,9 +78,11 @@ impl Tracker {
             from_its_start: found.shared.from_its_start,
             idle: tcp::idle(&found.sides, from, segment.time),
             round_trip: tcp::round_trip(&found.sides, from),
+            handshake_timed: tcp::handshake_timed(&found.sides, from),
             tuples: Vec::new(),
             sent: None,
             received: None,
+            told_all: false,
             mapping,
         };
         let pending = Pending {
@@ -212,6 +215,7 @@ impl Tracker {
         let time = case.reset.time;
         case.sent = self.recent.sent_as(&case.tuples, time, window);
         case.received = self.recent.received_as(&case.tuples, time, window);
+        case.told_all = self.recent.has_all_of(time, window);
         case.mapping = found
             .more
             .as_ref()
@@ -283,15 +287,15 @@ impl Tracker {
         }
     }
 
-    /// A flow's resets, those amended that what followed put in another light.
-    pub(super) fn amended(
-        &mut self,
-        sides: &[tcp::Side; 2],
     fn pending_of(&self, packet: u64) -> Result<usize, usize> {
         self.pending
             .binary_search_by_key(&packet, |pending| pending.packet)
     }
 
+    /// A flow's resets, those amended that what followed put in another light.
+    pub(super) fn amended(
+        &mut self,
+        sides: &[tcp::Side; 2],
         judged: Vec<Judged>,
     ) -> Vec<ResetRecord> {
         judged

@@ -94,11 +94,41 @@ fn a_reset_that_a_socket_here_sent_is_not_injected() {
 }
 
 #[test]
-fn a_reset_out_of_a_pod_that_no_socket_sent_and_after_which_it_goes_on_is_injected() {
+fn a_reset_that_answers_nothing_out_of_a_pod_whose_sockets_did_not_send_it_and_go_on_is_injected() {
+    let scene = from_pod().with(|s| {
+        s.environment = told_everything();
+        s.sender.segments_after_reset = 1;
+        s.reset.sequence += 1;
+    });
+    scene.is(Cause::Injected, Confidence::Packet);
+    // What the kernel told of that moment didn't all find room.
+    scene.with(|s| s.told_all = false).is_unknown();
+}
+
+#[test]
+fn a_guest_s_honest_answer_out_of_a_pod_is_not_called_injected() {
+    // Asked about an earlier connection of its ports it resets that, and then opens the new one. No socket
+    // of this kernel has anything to do with it.
     let scene = from_pod().with(|s| {
         s.environment = told_everything();
         s.sender.segments_after_reset = 1;
     });
+    scene.clone().is_unknown();
+    // Where its segments have another TTL it isn't the guest's.
+    scene
+        .with(|s| s.sender.ttl = Some(63))
+        .is(Cause::Injected, Confidence::Packet);
+}
+
+#[test]
+fn a_reset_that_this_node_made_without_a_socket_and_after_which_it_goes_on_is_injected() {
+    let scene = from_pod()
+        .with(|s| {
+            s.environment = told_everything();
+            s.environment.complete_since = Some(0);
+            s.sender.segments_after_reset = 1;
+        })
+        .seen(ETH0, Role::Uplink, Out);
     scene.is(Cause::Injected, Confidence::Packet);
     // Without drop events a reject rule would look the same.
     scene

@@ -86,6 +86,17 @@ fn a_listener_that_gets_a_handshakes_end_it_does_not_know_is_unknown() {
 }
 
 #[test]
+fn a_listener_that_gets_what_follows_a_handshake_that_its_full_queue_took_no_more_is_unknown() {
+    // The client went on sending, and nothing was ever heard of the server again.
+    let unheard = from_pod().with(|s| {
+        s.sender.bytes = 0;
+        s.sender.acknowledged = 0;
+        s.receiver.acknowledged = 0;
+    });
+    says("TCP_FLAGS", unheard, Unknown);
+}
+
+#[test]
 fn an_aborted_socket_is_an_application_abort() {
     for reason in [
         "TCP_STATE",

@@ -48,9 +48,11 @@ pub(super) struct Scene {
     pub(super) from_its_start: bool,
     pub(super) idle: u64,
     pub(super) round_trip: Option<u64>,
+    pub(super) handshake_timed: bool,
     pub(super) tuples: Vec<Tuple>,
     pub(super) sent: Option<KernelReset>,
     pub(super) received: Option<KernelReset>,
+    pub(super) told_all: bool,
     pub(super) mapping: Option<Mapping>,
     pub(super) environment: Environment,
 }
@@ -69,9 +71,11 @@ impl Scene {
             from_its_start: self.from_its_start,
             idle: self.idle,
             round_trip: self.round_trip,
+            handshake_timed: self.handshake_timed,
             tuples: &self.tuples,
             sent: self.sent,
             received: self.received,
+            told_all: self.told_all,
             mapping: self.mapping,
             environment: &self.environment,
         })
@@ -254,12 +258,14 @@ pub(super) fn from_outside() -> Scene {
         ],
         answered_dropped: None,
         sender: Side {
+            seen: true,
             bytes: 4000,
             acknowledged: 4000,
             timestamps: true,
             ..Side::default()
         },
         receiver: Side {
+            seen: true,
             bytes: 800,
             acknowledged: 700,
             timestamps: true,
@@ -269,9 +275,11 @@ pub(super) fn from_outside() -> Scene {
         from_its_start: true,
         idle: 10 * MS,
         round_trip: Some(MS),
+        handshake_timed: true,
         tuples: vec![reset],
         sent: None,
         received: None,
+        told_all: true,
         mapping: None,
         environment: saved_file(),
     }
@@ -296,7 +304,10 @@ pub(super) fn refused() -> Scene {
         s.answered = Some(syn());
         s.phase = Phase::SynSent;
         s.sender = Side::default();
-        s.receiver = Side::default();
+        s.receiver = Side {
+            seen: true,
+            ..Side::default()
+        };
         s.round_trip = None;
     })
 }

@@ -133,7 +133,19 @@ fn an_answer_faster_than_the_sender_ever_was_is_from_elsewhere_too() {
             s.reset.ttl = 57;
             s.round_trip = Some(80 * MS);
         })
-        .is(Cause::IdleExpiry, Confidence::Packet);
+        .is(Cause::IdleExpiry, Confidence::Heuristic);
+}
+
+#[test]
+fn an_answer_faster_than_delayed_acknowledgements_says_nothing() {
+    // The server's host failed over in the silence; all that was seen of it before were answers to data.
+    after_silence(1000)
+        .with(|s| {
+            s.reset.ttl = 57;
+            s.round_trip = Some(80 * MS);
+            s.handshake_timed = false;
+        })
+        .is_unknown();
 }
 
 #[test]

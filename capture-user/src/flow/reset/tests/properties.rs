@@ -74,7 +74,7 @@ fn any_side() -> impl Strategy<Value = Side> {
     let bytes = || select(vec![0_u64, 1, 700, u64::MAX]);
     let times = || select(vec![0_u32, 1, 5, u32::MAX]);
     (
-        (any::<bool>(), bytes(), bytes(), bytes()),
+        (any::<[bool; 2]>(), bytes(), bytes(), bytes()),
         (times(), times(), times()),
         (option::of(select(vec![57, 64])), option::of(any::<bool>())),
         (
@@ -84,7 +84,8 @@ fn any_side() -> impl Strategy<Value = Side> {
         ),
     )
         .prop_map(|(sent, counts, ip, more)| Side {
-            sent_fin: sent.0,
+            seen: sent.0[0],
+            sent_fin: sent.0[1],
             bytes: sent.1,
             acknowledged: sent.2,
             bytes_after_fin: sent.3,
@@ -193,7 +194,13 @@ fn any_scene() -> impl Strategy<Value = Scene> {
             any_answered(),
             vec(any_stop(), 0..4),
         ),
-        (any_side(), any_side(), select(phases), any::<bool>()),
+        (
+            any_side(),
+            any_side(),
+            select(phases),
+            any::<bool>(),
+            any::<[bool; 2]>(),
+        ),
         (
             idle,
             option::of(select(vec![0, MS, SECOND, u64::MAX])),
@@ -219,9 +226,11 @@ fn any_scene() -> impl Strategy<Value = Scene> {
             from_its_start: sides.3,
             idle: times.0,
             round_trip: times.1,
+            handshake_timed: sides.4[1],
             tuples: times.2,
             sent: facts.0,
             received: facts.1,
+            told_all: sides.4[0],
             mapping: facts.2,
             environment,
         })
