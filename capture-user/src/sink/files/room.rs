@@ -22,6 +22,12 @@ impl Allowance {
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// So many, whatever the disk has.
+    #[cfg(test)]
+    pub(crate) fn of(bytes: u64) -> Self {
+        Self(Arc::new(AtomicU64::new(bytes)))
+    }
 }
 
 /// Looks at the file system as files grow.

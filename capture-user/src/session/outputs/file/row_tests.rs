@@ -19,9 +19,10 @@ use crate::session::limits::{Gate, Limits};
 use crate::session::outputs::Refusal;
 use crate::session::plan::{Flush, Plan, Rotate};
 use crate::sink::files::names::Names;
+use crate::sink::files::room::Allowance;
 use crate::sink::files::series::Series;
 use crate::sink::files::{Files, Parts};
-use crate::sink::output::{Opened, Packing, Spool};
+use crate::sink::output::{FLUSH_AT, Opened, Packing, Spool};
 use crate::sink::pcapng::{Annotations, Frames, LinkType, PcapngFile};
 
 const SNAPLEN: u32 = 100;
@@ -117,9 +118,18 @@ fn interface(index: u32, described: bool) -> Interface {
 /// What a capture came to: how many packets it took, why it ended, its files.
 type Outcome = (usize, String, BTreeMap<String, Vec<u8>>);
 
-fn capture(common: &Common, cases: &[Case], limits: Limits, rotate: Rotate, rows: bool) -> Outcome {
+/// Takes packets, in rows or one by one. Before the `asked`th another file is asked for, to begin with what is
+/// stamped `asked` nanoseconds after it.
+fn capture(
+    common: &Common,
+    cases: &[Case],
+    limits: Limits,
+    rotate: Rotate,
+    asked: usize,
+    rows: bool,
+) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
-    let (mut file, mut gate) = begin(common, folder.path(), limits, rotate);
+    let (mut file, mut gate) = begin(common, folder.path(), limits, rotate, None);
     let mut stamp = BEGIN;
     let stamps: Vec<_> = cases
         .iter()
@@ -131,9 +141,17 @@ fn capture(common: &Common, cases: &[Case], limits: Limits, rotate: Rotate, rows
     let mut taken = 0;
     let mut end = Ok(());
     while taken < cases.len() && end.is_ok() {
+        let first = taken;
+        if taken == asked {
+            file.rotate_at(stamps[taken] + asked as u64);
+        }
         if rows {
             file.row(&mut gate, |row| {
                 while let Some(case) = cases.get(taken).filter(|case| case.may_be_in_a_row()) {
+                    // It comes between two rows: the mover takes orders before it goes on.
+                    if taken == asked && taken > first {
+                        return;
+                    }
                     let mut put = false;
                     case.with(stamps[taken], |packet, known| {
                         put = row.put(packet, known.packet_id, stamps[taken]);
@@ -145,7 +163,10 @@ fn capture(common: &Common, cases: &[Case], limits: Limits, rotate: Rotate, rows
                 }
             });
         }
-        if let Some(case) = cases.get(taken) {
+        if let Some(case) = cases
+            .get(taken)
+            .filter(|_| !(rows && taken == asked && taken > first))
+        {
             case.with(stamps[taken], |packet, known| {
                 end = file.packet(packet, known, stamps[taken], &mut gate);
             });
@@ -166,7 +187,13 @@ fn capture(common: &Common, cases: &[Case], limits: Limits, rotate: Rotate, rows
 }
 
 /// A capture of two interfaces, the second of which is described with its first packet.
-fn begin(common: &Common, folder: &Path, limits: Limits, rotate: Rotate) -> (CaptureFile, Gate) {
+fn begin(
+    common: &Common,
+    folder: &Path,
+    limits: Limits,
+    rotate: Rotate,
+    room: Option<Allowance>,
+) -> (CaptureFile, Gate) {
     let names = Names::new(&folder.join("x.pcapng"), true, TimeZone::UTC).unwrap();
     let mut series = Series::new(names, rotate.keeps());
     let path = series.next_path(BEGIN);
@@ -194,7 +221,7 @@ fn begin(common: &Common, folder: &Path, limits: Limits, rotate: Rotate) -> (Cap
         packing,
         interfaces: &interfaces,
         rotate: Some(rotate),
-        room: None,
+        room: room.map(|allowance| (0, allowance)),
         flush: Flush::default(),
         now: (BEGIN, 1_700_000_000_000_000_000),
     });
@@ -214,6 +241,7 @@ proptest! {
             prop::option::of(0..1_000u64),
         ),
         rotate in (prop::option::of(1_200..3_000u64), prop::option::of(1..500u64)),
+        asked in 0..60usize,
     ) {
         let (count, size, duration) = limits;
         let limits = Limits {
@@ -226,13 +254,63 @@ proptest! {
             interval: rotate.1.map(Duration::from_nanos),
             ..Rotate::default()
         };
-        let common = Common {
-            about: About::this_capture(&Plan::example(), Offset::measure()),
-            frames: Frames::new(LinkType::Ethernet, SNAPLEN),
-            filter: String::new(),
-        };
-        let one_by_one = capture(&common, &cases, limits, rotate, false);
-        let in_rows = capture(&common, &cases, limits, rotate, true);
+        let common = common(SNAPLEN);
+        let one_by_one = capture(&common, &cases, limits, rotate, asked, false);
+        let in_rows = capture(&common, &cases, limits, rotate, asked, true);
         prop_assert_eq!(in_rows, one_by_one);
+    }
+}
+
+fn common(snaplen: u32) -> Common {
+    Common {
+        about: About::this_capture(&Plan::example(), Offset::measure()),
+        frames: Frames::new(LinkType::Ethernet, snaplen),
+        filter: String::new(),
+    }
+}
+
+/// How many bytes a row takes of packets as long as that, as many as there are.
+fn row_of(len: u32, room: Option<Allowance>) -> (u64, u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let common = common(len);
+    let limits = Limits::default();
+    let (mut file, mut gate) = begin(&common, folder.path(), limits, Rotate::default(), room);
+    let case = Case {
+        after: 0,
+        interface: 0,
+        frame: vec![0; len as usize],
+        lost_before: 0,
+        gso: None,
+        packet_id: Some(1),
+        commented: false,
+    };
+    let before = file.finished_len();
+    file.row(&mut gate, |row| {
+        let mut put = true;
+        while put {
+            case.with(BEGIN, |packet, known| {
+                put = row.put(packet, known.packet_id, BEGIN);
+            });
+        }
+    });
+    (before, file.finished_len())
+}
+
+#[test]
+fn a_row_is_no_longer_than_the_disk_has_room_for() {
+    let (_, least) = row_of(1_400, Some(Allowance::of(0)));
+    for room in [least + 5_000, least + 50_000] {
+        let (_, end) = row_of(1_400, Some(Allowance::of(room)));
+        assert!(end <= room && end + 2_000 > room, "{end} of {room}");
+    }
+}
+
+#[test]
+fn a_row_is_no_longer_than_what_is_handed_over_at_once() {
+    for len in [60, 65_535, 262_144] {
+        let (before, end) = row_of(len, None);
+        let row = end - before;
+        assert!(row <= FLUSH_AT as u64, "{row} bytes of packets of {len}");
+        assert!(row + 2 * u64::from(len) + 200 > FLUSH_AT as u64, "{row}");
     }
 }
