@@ -13,6 +13,8 @@ use jiff::{Timestamp, fmt::strtime};
 
 /// The fewest digits of a number: enough for ten weeks of minutes to sort.
 const DIGITS: usize = 5;
+/// The most that a number has, of ten million files: eight are a date in somebody else's name.
+const DIGITS_MAX: usize = 7;
 /// Endings that say how a file is packed, before which the one that says what it is comes.
 const PACKED: [&[u8]; 2] = [b".zst", b".gz"];
 
@@ -172,10 +174,16 @@ impl Parts {
             .strip_prefix(&self.stem[..])?
             .strip_prefix(b".")?
             .strip_suffix(&self.ending[..])?;
-        if digits.len() < DIGITS || !digits.iter().all(u8::is_ascii_digit) {
+        let padded = digits.len() > DIGITS && digits.starts_with(b"0");
+        if !(DIGITS..=DIGITS_MAX).contains(&digits.len()) || padded {
             return None;
         }
-        std::str::from_utf8(digits).ok()?.parse().ok()
+        let all_are = digits.iter().all(u8::is_ascii_digit);
+        std::str::from_utf8(digits)
+            .ok()
+            .filter(|_| all_are)?
+            .parse()
+            .ok()
     }
 }
 
@@ -246,6 +254,9 @@ mod tests {
         for (name, number) in [
             ("x.00007.pcapng", Some(7)),
             ("x.123456.pcapng", Some(123_456)),
+            ("x.001234.pcapng", None),
+            // A day.
+            ("x.20261127.pcapng", None),
             ("x.7.pcapng", None),
             ("x.0000a.pcapng", None),
             ("x.00007.pcapng.zst", None),

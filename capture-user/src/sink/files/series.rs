@@ -1,5 +1,7 @@
 //! A rotating capture's files, with those that earlier captures of the same name left.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -37,7 +39,9 @@ impl Series {
                 .collect();
             earlier.sort();
             for (_, path) in &earlier {
-                retention.add(path);
+                if may_be_ours(path) {
+                    retention.add(path);
+                }
             }
             if let Some((last, _)) = earlier.last() {
                 names.skip_to(*last);
@@ -65,6 +69,25 @@ impl Series {
     pub fn make_fit(&mut self) -> Vec<String> {
         told(self.retention.make_fit())
     }
+}
+
+/// Whether a file may be what a capture left, by how it begins: nothing else is ever removed, whatever it
+/// is called. Empty is one that was killed at its beginning.
+fn may_be_ours(path: &Path) -> bool {
+    /// A pcapng's section header (RFC draft-ietf-opsawg-pcapng, 4.1), a Zstandard frame (RFC 8878, 3.1.1), a
+    /// gzip member (RFC 1952, 2.3.1).
+    const BEGINNINGS: [&[u8]; 3] = [
+        &[0x0a, 0x0d, 0x0d, 0x0a],
+        &[0x28, 0xb5, 0x2f, 0xfd],
+        &[0x1f, 0x8b],
+    ];
+    // A FIFO would wait for a writer.
+    if !path.symlink_metadata().is_ok_and(|it| it.is_file()) {
+        return false;
+    }
+    let mut beginning = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(4).read_to_end(&mut beginning));
+    read.is_ok() && (beginning.is_empty() || BEGINNINGS.iter().any(|it| beginning.starts_with(it)))
 }
 
 /// What couldn't be removed, for the user.
@@ -109,5 +132,33 @@ mod tests {
         assert_eq!(series.next_path(0), path("x.00005.pcapng"));
         assert!(!path("x.00001.pcapng").exists() && !path("x.00003.pcapng").exists());
         assert!(path("x.00004.pcapng").exists() && path("x.pcapng").exists());
+    }
+
+    #[test]
+    fn what_no_capture_wrote_is_not_removed_whatever_it_is_called() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let files: [(&str, &[u8], bool); 5] = [
+            ("x.00001.pcapng", b"\x0a\x0d\x0d\x0a and so on", false),
+            ("x.00002.pcapng", b"a letter", true),
+            ("x.00003.pcapng", b"\x28\xb5\x2f\xfd packed", false),
+            ("x.00004.pcapng", b"\xd4\xc3\xb2\xa1 of tcpdump", true),
+            ("x.20261127.pcapng", b"\x0a\x0d\x0d\x0a of a day", true),
+        ];
+        for (name, bytes, _) in files {
+            std::fs::write(path(name), bytes).unwrap();
+        }
+        let names = Names::new(&path("x.pcapng"), true, TimeZone::UTC).unwrap();
+        let bounds = Bounds {
+            files: Some(1),
+            bytes: None,
+        };
+        let mut series = Series::new(names, bounds);
+        assert_eq!(series.make_room(), [""; 0]);
+        // Nothing is overwritten either.
+        assert_eq!(series.next_path(0), path("x.00005.pcapng"));
+        for (name, _, stays) in files {
+            assert_eq!(path(name).exists(), stays, "{name}");
+        }
     }
 }
