@@ -110,6 +110,8 @@ struct Tally {
     matching: Vec<u64>,
     tagged: u64,
     refused: Vec<u64>,
+    /// Those whose way the file doesn't say, and which match one way only.
+    undirected: Vec<u64>,
     cut: u64,
 }
 
@@ -118,13 +120,23 @@ fn test(filter: &Filter, file: &Path) -> Result<()> {
     let mut trial = Trial::load(filter)?;
     let size = trial.size()?;
     let mut tally = Tally::default();
+    // Only then the way matters, and twice as many questions are asked of a file that doesn't say it.
+    let ways = (filter.expression.as_ref()).is_some_and(|it| {
+        ["inbound", "outbound"]
+            .iter()
+            .any(|way| it.text().contains(way))
+    });
     while let Some(packet) = reader.next() {
         tally.packets += 1;
         if packet.original_len as usize > packet.frame.len() {
             tally.cut += 1;
         }
-        let direction = packet.direction.unwrap_or(Direction::In);
-        let answer = trial.ask(packet.link, direction, packet.frame)?;
+        let mut ask = |direction| trial.ask(packet.link, direction, packet.frame);
+        let answer = ask(packet.direction.unwrap_or(Direction::In))?;
+        if packet.direction.is_none() && ways && ask(Direction::Out)? != answer {
+            tally.undirected.push(tally.packets);
+            continue;
+        }
         if matches!(answer, Answer::Tagged(_)) {
             tally.tagged += 1;
         }
@@ -177,6 +189,14 @@ impl Tally {
                 "of {} with a VLAN tag the expression was asked outside the kernel, as it is of a \
                  tag that the kernel took out of the frame: a test run has no such",
                 self.tagged
+            )?;
+        }
+        if !self.undirected.is_empty() {
+            writeln!(
+                out,
+                "{} not decided, since the file doesn't say which way they went: {}",
+                self.undirected.len(),
+                ranges(&self.undirected)
             )?;
         }
         if !self.refused.is_empty() {

@@ -112,15 +112,22 @@ impl Expression {
         }
     }
 
-    /// Whether it reads nothing but protocols, addresses and ports, so that one packet of a flow
-    /// speaks for all that go the same way.
+    /// Whether it reads nothing but protocols, addresses and ports, of both ends alike, so that one packet
+    /// of a flow speaks for all.
     #[must_use]
     pub fn asks_only_for_the_flow(&self) -> bool {
-        reads::only_the_flow(&self.ethernet, Framing::Ethernet)
+        !self.tells_the_ends_apart()
+            && reads::only_the_flow(&self.ethernet, Framing::Ethernet)
             && self
                 .bare
                 .as_ref()
                 .is_ok_and(|program| reads::only_the_flow(program, Framing::Bare))
+    }
+
+    /// Whether it may be about one end of a packet and not the other: by its words, or by bytes.
+    fn tells_the_ends_apart(&self) -> bool {
+        let mut words = self.text.split(|c: char| !c.is_ascii_alphanumeric());
+        self.text.contains('[') || words.any(|word| matches!(word, "src" | "dst"))
     }
 
     /// Whether packets of this flow match. One that asks for more than that takes no flow.

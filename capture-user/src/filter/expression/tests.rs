@@ -131,8 +131,10 @@ fn some_expressions_ask_only_for_what_a_flow_has_in_common() {
             true,
         ),
         ("net 2001:db8::/32 or arp or icmp", true),
-        ("src host 192.0.2.1 and not dst port 53", true),
-        ("tcp[0:2] = 443", true),
+        ("not port 53 and not (udp or net 192.0.2.0/24)", true),
+        ("src host 192.0.2.1", false),
+        ("tcp and not dst port 53", false),
+        ("tcp[0:2] = 443", false),
         ("tcp[tcpflags] & tcp-rst != 0", false),
         ("ip[8] < 5", false),
         ("less 60", false),
@@ -159,8 +161,10 @@ fn a_flow_is_taken_by_an_expression_that_its_packets_match() {
     for (text, takes_four, takes_six) in [
         ("tcp port 443", true, false),
         ("port 53", false, true),
-        ("src net 192.0.2.0/24 or net 2001:db8::/32", true, true),
-        ("dst host 192.0.2.1", false, false),
+        ("net 192.0.2.0/24 or net 2001:db8::/32", true, true),
+        ("host 192.0.2.9", false, false),
+        // It takes packets of it, those of one way.
+        ("src net 192.0.2.0/24", false, false),
         ("udp", false, true),
         // A flow says nothing of lengths.
         ("tcp and greater 1", false, false),
