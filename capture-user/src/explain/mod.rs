@@ -1,11 +1,13 @@
 //! What a saved capture tells: the flow core over a file instead of a live node.
 //!
 //! - here: the file's packets as sightings, and what came of them, within bounds
+//! - `order`: packets in the order of time, where the file doesn't have them so
 //! - `timeline`: the file's times as a clock that never goes back
 //! - `recorded`: the verdicts that were written into a file of ours, with more evidence than the
 //!   packets alone hold
 //! - [`report`]: the findings as text
 
+mod order;
 mod recorded;
 pub mod report;
 mod timeline;
@@ -21,9 +23,10 @@ use crate::flow::reset::Environment;
 use crate::flow::sighting::Sighting;
 use crate::flow::summary::Summary;
 use crate::flow::tracker::{Config, Interface, Tracker};
-use crate::packet::{Direction, InterfaceId};
-use crate::source::file::Reader;
+use crate::packet::InterfaceId;
+use crate::source::file::{self, Reader};
 
+use self::order::Sorter;
 use self::recorded::Recorded;
 use self::timeline::Timeline;
 
@@ -132,57 +135,17 @@ pub fn analyse<R: Read, E>(
     lines: bool,
     mut each: impl FnMut(&str) -> Result<(), E>,
 ) -> Result<Findings, E> {
-    let mut tracker = Tracker::new(Config {
-        max_flows: bounds.max_flows,
-        // Nothing of the node that it was captured on is known here, its conntrack least of all.
-        max_mappings: 1,
-        inner: bounds.inner,
-        environment: Environment::default(),
-        ..Config::default()
-    });
-    let mut kept = Kept::new(bounds);
-    let mut timeline = Timeline::default();
+    let mut analysis = Analysis::new(bounds, lines);
     let mut recorded = Recorded::default();
-    let mut names: Vec<Box<str>> = Vec::new();
+    let mut sorter = Sorter::default();
     let mut span: Option<(u64, u64)> = None;
-    let (mut now, mut next_tick, mut named) = (0, 0, 0);
-    let mut take =
-        |tracker: &mut Tracker, timeline: &Timeline, names: &[Box<str>], recorded: &Recorded| {
-            for mut record in tracker.take_records() {
-                recorded.amend(&mut record, |time| timeline.wall(time));
-                if lines {
-                    let line = record.to_json(
-                        |time| timeline.wall(time),
-                        |id| name(names, id),
-                        tracker.names(),
-                    );
-                    if let Ok(line) = line {
-                        each(&line)?;
-                    }
-                }
-                kept.take(record);
-            }
-            Ok(())
-        };
+    let mut named = 0;
     while let Some(packet) = reader.next() {
-        for interface in packet.interfaces.iter().skip(names.len()) {
-            let name: Box<str> = match &interface.name {
-                Some(name) => name.as_str().into(),
-                None => format!("interface {}", names.len()).into(),
-            };
-            names.push(name.clone());
-            tracker.add_interface(Interface {
-                name,
-                role: interface.role,
-            });
-        }
-        now = timeline.at(packet.time);
+        analysis.add_interfaces(packet.interfaces);
         if bounds.names {
             let news = packet.names.get(named..).unwrap_or_default();
             named = packet.names.len();
-            for (address, name) in news {
-                tracker.names_mut().learn(*address, name, now);
-            }
+            analysis.learn_names(news, packet.time);
         }
         span = match span {
             None => Some((packet.time, packet.time)),
@@ -193,26 +156,37 @@ pub fn analyse<R: Read, E>(
                 recorded.note(packet.time, comment);
             }
         }
-        tracker.see(&Sighting {
-            time: now,
-            interface: packet.interface,
-            // Where the file doesn't say, it says nothing about the interface either: its role
-            // is unknown, and nothing is concluded from the direction.
-            direction: packet.direction.unwrap_or(Direction::In),
-            identity: packet.identity,
-            link: packet.link,
-            frame: packet.frame,
-            original_len: packet.original_len,
-            gso: packet.gso,
-        });
-        if now >= next_tick {
-            next_tick = now + TICK;
-            tracker.expire(now);
-            take(&mut tracker, &timeline, &names, &recorded)?;
+        if packet.direction.is_none() {
+            analysis.tracker.environment_mut().undirected = true;
         }
+        if packet.interfaces.len() < 2 {
+            analysis.see(packet.time, |time| order::sighting(&packet, time));
+            analysis.go_on(&recorded, &mut each)?;
+            continue;
+        }
+        let cut_off = sorter.is_cut_off(packet.time);
+        while let Some(oldest) = sorter.pop(cut_off) {
+            analysis.see(oldest.time, |time| oldest.sighting(time));
+            analysis.go_on(&recorded, &mut each)?;
+            sorter.give_back(oldest);
+        }
+        sorter.push(&packet);
     }
-    tracker.finish(now);
-    take(&mut tracker, &timeline, &names, &recorded)?;
+    while let Some(oldest) = sorter.pop(true) {
+        analysis.see(oldest.time, |time| oldest.sighting(time));
+        analysis.go_on(&recorded, &mut each)?;
+    }
+    // Those that no packet came from after they were described.
+    analysis.add_interfaces(reader.interfaces());
+    analysis.tracker.finish(analysis.now);
+    analysis.take(&recorded, &mut each)?;
+    let Analysis {
+        mut tracker,
+        timeline,
+        names,
+        kept,
+        ..
+    } = analysis;
     let summary = tracker.summary();
     let (flows, mut resets, mut translations, left_out) = kept.finish();
     resets.sort_by_key(|reset| (reset.time, reset.flow));
@@ -228,6 +202,113 @@ pub fn analyse<R: Read, E>(
         names,
         called: std::mem::take(tracker.names_mut()),
     })
+}
+
+/// A file's analysis under way.
+struct Analysis {
+    tracker: Tracker,
+    timeline: Timeline,
+    kept: Kept,
+    /// Whether records are wanted as lines.
+    lines: bool,
+    names: Vec<Box<str>>,
+    now: u64,
+    next_tick: u64,
+}
+
+impl Analysis {
+    fn new(bounds: Bounds, lines: bool) -> Self {
+        Self {
+            tracker: Tracker::new(Config {
+                max_flows: bounds.max_flows,
+                // Nothing of the node that it was captured on is known here, its conntrack least of all.
+                max_mappings: 1,
+                inner: bounds.inner,
+                environment: Environment::default(),
+                ..Config::default()
+            }),
+            timeline: Timeline::default(),
+            kept: Kept::new(bounds),
+            lines,
+            names: Vec::new(),
+            now: 0,
+            next_tick: 0,
+        }
+    }
+
+    /// Takes those that aren't known yet.
+    fn add_interfaces(&mut self, interfaces: &[file::Interface]) {
+        for interface in interfaces.iter().skip(self.names.len()) {
+            let name: Box<str> = match &interface.name {
+                Some(name) => name.as_str().into(),
+                None => format!("interface {}", self.names.len()).into(),
+            };
+            self.names.push(name.clone());
+            self.tracker.add_interface(Interface {
+                name,
+                role: interface.role,
+            });
+        }
+    }
+
+    /// From the file's time `wall` on addresses are called so.
+    fn learn_names(&mut self, news: &[(IpAddr, String)], wall: u64) {
+        if news.is_empty() {
+            return;
+        }
+        let time = self.timeline.of(wall);
+        for (address, name) in news {
+            self.tracker.names_mut().learn(*address, name, time);
+        }
+    }
+
+    fn see<'a>(&mut self, wall: u64, sighting: impl FnOnce(u64) -> Sighting<'a>) {
+        self.now = self.timeline.at(wall);
+        self.tracker.see(&sighting(self.now));
+    }
+
+    /// Does what time brings.
+    fn go_on<E>(
+        &mut self,
+        recorded: &Recorded,
+        each: &mut impl FnMut(&str) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if self.now < self.next_tick {
+            return Ok(());
+        }
+        self.next_tick = self.now + TICK;
+        self.tracker.expire(self.now);
+        self.take(recorded, each)
+    }
+
+    /// Takes the tracker's records.
+    fn take<E>(
+        &mut self,
+        recorded: &Recorded,
+        each: &mut impl FnMut(&str) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Self {
+            tracker,
+            timeline,
+            names,
+            ..
+        } = self;
+        for mut record in tracker.take_records() {
+            recorded.amend(&mut record, |time| timeline.wall(time));
+            if self.lines {
+                let line = record.to_json(
+                    |time| timeline.wall(time),
+                    |id| name(names, id),
+                    tracker.names(),
+                );
+                if let Ok(line) = line {
+                    each(&line)?;
+                }
+            }
+            self.kept.take(record);
+        }
+        Ok(())
+    }
 }
 
 /// What is kept for the report.
@@ -286,5 +367,7 @@ impl Kept {
     }
 }
 
+#[cfg(test)]
+mod disorder_tests;
 #[cfg(test)]
 mod tests;

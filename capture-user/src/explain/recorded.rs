@@ -106,8 +106,13 @@ impl Recorded {
         if same || verdict.cause == Cause::Unknown {
             return;
         }
-        // A forgery often shows in what follows only, when the comment was already written.
-        if reset.cause == Cause::Injected {
+        // A forgery often shows in what follows only, when the comment was already written. What the
+        // node's own tables said isn't refuted by that: the sender goes on after a rule's reset, too.
+        let by_the_node = matches!(
+            verdict.confidence,
+            Confidence::Kernel | Confidence::Conntrack
+        );
+        if reset.cause == Cause::Injected && !by_the_node {
             return;
         }
         (reset.cause, reset.confidence) = (verdict.cause, verdict.confidence);
@@ -158,6 +163,45 @@ mod tests {
             "",
         ] {
             assert_eq!(parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_said_stands_though_the_sender_goes_on() {
+        use crate::flow::reset::{Origin, Phase};
+
+        let end = |text: &str| text.parse::<std::net::SocketAddr>().map(Into::into);
+        let (Ok(from), Ok(to)) = (end("192.0.2.9:443"), end("192.0.2.1:5000")) else {
+            panic!("both are addresses")
+        };
+        for (cause, confidence, stands) in [
+            ("reject-rule", "kernel", true),
+            ("conntrack-invalid", "conntrack", true),
+            ("closed-port", "heuristic", false),
+        ] {
+            let mut recorded = Recorded::default();
+            recorded.note(
+                7,
+                &format!("x [nodecap reset from=192.0.2.9:443 origin=local interface=eth0 cause={cause} confidence={confidence} flow=3]"),
+            );
+            let mut reset = ResetRecord {
+                time: 7,
+                flow: 3,
+                from,
+                to,
+                origin: Origin {
+                    side: OriginSide::Local,
+                    interface: 0,
+                },
+                cause: Cause::Injected,
+                confidence: Confidence::Packet,
+                evidence: Vec::new(),
+                phase: Phase::Established,
+                idle: 0,
+                tunnel: None,
+            };
+            recorded.amend_reset(&mut reset, |time| time);
+            assert_eq!(reset.cause != Cause::Injected, stands, "{cause}");
         }
     }
 

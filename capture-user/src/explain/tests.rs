@@ -8,16 +8,16 @@ use proptest::prelude::*;
 use super::report::{Style, complaints, file, findings};
 use super::*;
 
-const BOUNDS: Bounds = Bounds {
+pub(super) const BOUNDS: Bounds = Bounds {
     inner: false,
     max_flows: 1_000,
     flows: 20,
     events: 20,
     names: true,
 };
-const SYN: u8 = 2;
+pub(super) const SYN: u8 = 2;
 const ACK: u8 = 16;
-const RST_ACK: u8 = 4 | 16;
+pub(super) const RST_ACK: u8 = 4 | 16;
 
 /// A pcap record with a TCP segment from one port of 192.0.2.1 to another.
 fn record(millisecond: u32, ports: [u16; 2], flags: u8, numbers: [u32; 2]) -> Vec<u8> {
@@ -46,13 +46,13 @@ fn record(millisecond: u32, ports: [u16; 2], flags: u8, numbers: [u32; 2]) -> Ve
 }
 
 /// A pcap file of IP packets.
-fn pcap(records: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn pcap(records: &[Vec<u8>]) -> Vec<u8> {
     let fields = [0xa1b2_c3d4, 0x0004_0002, 0, 0, 262_144, 101_u32];
     let header: Vec<u8> = fields.iter().flat_map(|it| it.to_le_bytes()).collect();
     [header, records.concat()].concat()
 }
 
-fn refused(port: u16, millisecond: u32) -> [Vec<u8>; 2] {
+pub(super) fn refused(port: u16, millisecond: u32) -> [Vec<u8>; 2] {
     [
         record(millisecond, [port, 80], SYN, [1_000, 0]),
         record(millisecond + 1, [80, port], RST_ACK, [0, 1_001]),
@@ -61,7 +61,7 @@ fn refused(port: u16, millisecond: u32) -> [Vec<u8>; 2] {
 
 /// The report on a file, its lines for `--flows`, and what is complained of.
 #[track_caller]
-fn explain(bytes: &[u8], bounds: Bounds) -> (String, Vec<String>, Vec<String>) {
+pub(super) fn explain(bytes: &[u8], bounds: Bounds) -> (String, Vec<String>, Vec<String>) {
     let mut reader = Reader::new(bytes).unwrap_or_else(|error| panic!("{error}"));
     let mut lines = Vec::new();
     let Ok(found) = analyse(&mut reader, bounds, true, |line| {

@@ -6,7 +6,7 @@
 //! been set: time goes on from where it was, at the file's pace.
 
 /// A step back that reordering doesn't explain: nanoseconds.
-const STEP: i128 = 1_000_000_000;
+pub(super) const STEP: u64 = 1_000_000_000;
 /// A silence that no capture has, 10 years: nanoseconds.
 const FAR: i128 = 10 * 365 * 86_400 * 1_000_000_000;
 /// The latest start, so that there is room to go on: half of what can be counted.
@@ -38,10 +38,19 @@ impl Timeline {
         let forward = time - i128::from(self.now);
         match u64::try_from(time) {
             Ok(time) if (0..FAR).contains(&forward) => self.now = time,
-            _ if (-STEP..0).contains(&forward) => {}
+            _ if (-i128::from(STEP)..0).contains(&forward) => {}
             _ => self.step(wall),
         }
         self.now
+    }
+
+    /// This clock's time for one of the file's that is still to come, by what is known so far.
+    pub(super) fn of(&self, wall: u64) -> u64 {
+        if self.steps.is_empty() {
+            return wall.min(LATEST);
+        }
+        let time = i128::from(wall) + self.ahead;
+        u64::try_from(time).map_or(self.now, |time| time.max(self.now))
     }
 
     /// From now on the file's clock is another one.
@@ -69,8 +78,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    const STEP: u64 = super::STEP as u64;
 
     #[test]
     fn times_that_ascend_are_left_alone() {

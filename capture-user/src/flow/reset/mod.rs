@@ -235,6 +235,8 @@ pub struct Environment {
     pub reasons_told: bool,
     /// Dropped packets are told (`skb:kfree_skb` with a reason), and no event was lost.
     pub drops_told: bool,
+    /// Of a file that doesn't say which way packets went: that they came in is only assumed then.
+    pub undirected: bool,
     /// conntrack's word on entries that went was lost at some time: one that was made while
     /// somebody listened may be gone all the same.
     pub removals_lost: bool,

@@ -29,6 +29,10 @@ pub(super) fn find(case: &Case<'_>) -> (Origin, String) {
             format!("first seen coming out of the pod at {name}"),
         ),
         // One of a bridge's ports sent it, and which one wasn't seen.
+        (Direction::In, Role::Shared | Role::Unknown) if case.environment.undirected => (
+            OriginSide::Unknown,
+            format!("first seen at {name}, the file doesn't say going which way"),
+        ),
         (Direction::In, Role::Shared | Role::Unknown) => (
             OriginSide::Unknown,
             format!("first seen entering at {name}, which doesn't tell whose it is"),
