@@ -42,6 +42,7 @@ fn set_up_diagnostics(verbosity: u8) {
     };
     tracing_subscriber::fmt()
         .with_max_level(level)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_writer(std::io::stderr)
         .init();
 }

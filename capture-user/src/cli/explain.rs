@@ -1,8 +1,9 @@
 //! `nodecap explain`.
 
-use std::path::PathBuf;
-use std::{fs, io::Write as _, os::unix::fs::MetadataExt as _, path::Path};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
+use super::destination::are_one;
 use super::stdout::print;
 use crate::error::{Error, Result};
 use crate::explain::report::{self, Style};
@@ -64,7 +65,7 @@ fn flows_at_a_time(text: &str) -> std::result::Result<usize, String> {
 pub fn run(args: &Args) -> Result<()> {
     let mut reader = Reader::open(&args.file)?;
     if let Some(flows) = &args.flows
-        && same_file(&args.file, flows)
+        && are_one(&args.file, flows)
     {
         return Err(Error::usage(format!(
             "--flows {} would overwrite the capture: name another file",
@@ -126,14 +127,6 @@ pub fn run(args: &Args) -> Result<()> {
         Some(failure) => Err(Error::failure(failure.clone())),
         None => Ok(()),
     }
-}
-
-fn same_file(one: &Path, other: &Path) -> bool {
-    let id = |path| {
-        let metadata = fs::metadata(path).ok()?;
-        Some((metadata.dev(), metadata.ino()))
-    };
-    id(one).is_some_and(|one| id(other) == Some(one))
 }
 
 /// The flows file.

@@ -4,6 +4,7 @@
 //! library takes, so that nothing behind here ever sees a raw flag.
 
 pub mod capture;
+mod destination;
 pub mod doctor;
 pub mod explain;
 pub mod filter;
@@ -97,7 +98,8 @@ fn in_one_line(message: &str) -> String {
         .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
         .filter(|line| !line.is_empty())
         .collect();
-    let line = lines.join("; ");
+    // A line that ends in a colon leads to the next one.
+    let line = lines.join("; ").replace(":; ", ": ");
     line.strip_prefix("error: ").unwrap_or(&line).to_owned()
 }
 
@@ -117,6 +119,10 @@ mod tests {
         assert_eq!(
             refusal("nodecap capture -c0"),
             "invalid value '0' for '--count <N>': 0 packets is no capture: leave the option out for no limit"
+        );
+        assert_eq!(
+            refusal("nodecap capture -C 1M"),
+            "the following required arguments were not provided: --write <FILE>"
         );
         let misspelt = refusal("nodecap capture --prot tcp");
         assert!(

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use capture_common::record::MAX_SNAPLEN;
 
 use super::{Args, At, Way};
+use crate::cli::destination::{are_one, is_standard_output};
 use crate::cli::user;
 use crate::error::{Error, Result};
 use crate::flow::happening::Kind;
@@ -28,29 +29,18 @@ impl Args {
     ///
     /// [`Error::Usage`], naming the option and what is wrong with it.
     pub fn resolve(self) -> Result<Plan> {
-        let to_stdout = self
-            .write
-            .as_ref()
-            .is_some_and(|path| path.as_os_str() == "-");
+        let to_stdout = self.write.as_deref().is_some_and(is_standard_output);
         if self.print && to_stdout {
             return Err(Error::usage(
                 "--print and `-w -` both want standard output: write to a file, or leave --print out",
             ));
         }
-        let flows_to_stdout = self
-            .flows
-            .as_ref()
-            .is_some_and(|path| path.as_os_str() == "-");
-        if flows_to_stdout && (to_stdout || self.print) {
+        if self.print && self.flows.as_deref().is_some_and(is_standard_output) {
             return Err(Error::usage(
-                "--flows - wants standard output for itself: leave --print out, and write packets to a file",
+                "--flows - wants standard output for itself: leave --print out, or write flows to a file",
             ));
         }
-        if self.snapshot.is_some() && [&self.write, &self.flows].contains(&&self.snapshot) {
-            return Err(Error::usage(
-                "--snapshot wants a file of its own: -w or --flows names the same",
-            ));
-        }
+        self.have_places_of_their_own()?;
         if self.exec.is_some() && to_stdout {
             return Err(Error::usage(
                 "--exec wants a file to be run on, which standard output isn't: name one with -w",
@@ -59,6 +49,12 @@ impl Args {
         if self.min_free.is_some() && to_stdout {
             return Err(Error::usage(
                 "--min-free is about the file system of a file, which standard output isn't on: name one with -w",
+            ));
+        }
+        let print = self.print || (self.write.is_none() && self.flows.is_none() && !self.quiet);
+        if self.size.is_some() && self.write.is_none() && !print {
+            return Err(Error::usage(
+                "--size is about packets that are written or printed: name a file with -w",
             ));
         }
         let rotate = self.rotate()?;
@@ -107,7 +103,7 @@ impl Args {
                 size: self.size,
                 duration: self.duration,
             },
-            print: self.print || (self.write.is_none() && self.flows.is_none() && !self.quiet),
+            print,
             write: self.write,
             rotate,
             exec: self.exec,
@@ -135,6 +131,30 @@ impl Args {
 }
 
 impl Args {
+    /// No two outputs go to the same place, where each would destroy the other.
+    fn have_places_of_their_own(&self) -> Result<()> {
+        let outputs = [
+            ("-w", &self.write),
+            ("--flows", &self.flows),
+            ("--snapshot", &self.snapshot),
+        ];
+        let outputs = outputs.map(|(option, path)| Some((option, path.as_deref()?)));
+        for (index, output) in outputs.iter().enumerate() {
+            for other in &outputs[index + 1..] {
+                if let (Some((one, path)), Some((other, same))) = (output, other)
+                    && are_one(path, same)
+                {
+                    return Err(Error::usage(format!(
+                        "{one} {} and {other} {} are one place: give {other} a file of its own",
+                        path.display(),
+                        same.display()
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// What the flight recorder writes, if there is one.
     fn record(&self) -> Result<Option<Record>> {
         if self.on.is_empty() {

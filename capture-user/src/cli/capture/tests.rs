@@ -52,6 +52,20 @@ fn a_file_silences_the_lines_unless_they_are_asked_for() {
 }
 
 #[test]
+fn outputs_that_go_to_places_of_their_own_are_no_matter_of_spelling() {
+    for words in [
+        "-w x --flows y --snapshot z",
+        "-w /dev/null --flows /dev/null",
+        "-w - --flows x",
+        "--size 1M",
+        "--size 1M --flows x --print",
+        "--size 1M -w x -q",
+    ] {
+        assert!(resolve(words).is_ok(), "{words}");
+    }
+}
+
+#[test]
 fn each_option_lands_in_the_plan() {
     let plan = resolve("-i eth0,#3 -i veth* -Q in --src 192.0.2.0/24 --dport 80,443 --proto tcp,arp -s 96 -c 10 --size 1M --duration 90s -n -vv --ring-size 1000000 --fail-on-loss").unwrap();
     assert_eq!(plan.interfaces.len(), 3);
@@ -157,6 +171,15 @@ fn bad_values_are_refused_by_option_and_reason() {
         ("--hook xdp -Q out", "only what comes in"),
         ("--hook kprobe", "kprobe"),
         ("--print -w -", "standard output"),
+        ("--print --flows /dev/stdout", "standard output for itself"),
+        ("-w - --flows -", "are one place"),
+        ("-w - --flows /dev/stdout", "are one place"),
+        ("-w x --flows x", "-w x and --flows x are one place"),
+        ("-w x --flows ./x", "are one place"),
+        ("-w x --snapshot ./x", "--snapshot ./x are one place"),
+        ("--flows x --snapshot x", "are one place"),
+        ("--size 1M --flows x", "name a file with -w"),
+        ("--size 1M -q", "name a file with -w"),
         ("--print -q", "--quiet"),
         ("-i #0", "#0"),
         (
