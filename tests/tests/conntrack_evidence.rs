@@ -45,7 +45,10 @@ fn find(
                 assert!(evidence.time <= monotonic() && evidence.time > before / 2);
                 match evidence.fact {
                     Fact::Conntrack(mapping) if wanted(&mapping) => return mapping,
-                    Fact::Conntrack(_) | Fact::RemovalsLost => {}
+                    Fact::RemovalsLost => {
+                        assert!(conntrack.losses().overruns > 0, "that is why");
+                    }
+                    Fact::Conntrack(_) => {}
                     other => panic!("{other:?}"),
                 }
             }

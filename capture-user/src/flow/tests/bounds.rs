@@ -114,3 +114,41 @@ fn a_packet_is_still_found_while_the_ring_grows_around_it() {
     assert_eq!(first.packet_id(), second.packet_id());
     assert!(node.tracker.remembered() > 9_000);
 }
+
+#[test]
+fn a_word_of_the_kernel_that_found_no_room_is_no_word_that_is_not_there() {
+    use super::super::evidence::{Fact, KernelReset};
+    use super::super::reset::{Environment, OriginSide};
+
+    // A reset out of a container, with as many others at the same moment as the tracker remembers, and more.
+    for (others, told) in [(10, true), (5_000, false)] {
+        let mut node = Node::with(Config {
+            environment: Environment {
+                live: true,
+                resets_told: true,
+                reasons_told: true,
+                drops_told: true,
+                ..Environment::default()
+            },
+            ..Config::default()
+        });
+        node.connect();
+        node.leaves(&Packet::tcp(POD, SERVER, "R", 1_001, 0));
+        for port in 0..others {
+            let from = format!("198.51.100.7:{}", port + 1);
+            node.learn(Fact::ResetSent(KernelReset {
+                tuple: super::tuple(6, &from, SERVER),
+                reason: Some("NO_SOCKET"),
+                netns: 1,
+            }));
+        }
+        let told_of = node.end();
+        let reset = &told_of.resets[0];
+        assert_eq!(reset.origin.side, OriginSide::Pod);
+        let silent = reset
+            .evidence
+            .iter()
+            .any(|it| it == "no socket of this kernel sent it");
+        assert_eq!(silent, told, "{reset:#?}");
+    }
+}
