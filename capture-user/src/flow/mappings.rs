@@ -280,6 +280,37 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_entry_that_was_announced_stays_so_whoever_else_tells_of_it() {
+        let end = |host| Endpoint {
+            address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, host)),
+            port: 1,
+        };
+        let [original, reply] = [(1, 2), (2, 3)].map(|(from, to)| Tuple {
+            source: end(from),
+            destination: end(to),
+            protocol: 17,
+        });
+        let entry = |change| Mapping {
+            original,
+            reply,
+            change,
+        };
+        let mut mappings = Mappings::new(9);
+        // A dump, the announcement, and then a packet's own.
+        for (time, change, known) in [
+            (1, Change::Present, Change::Present),
+            (2, Change::Made, Change::Made),
+            (3, Change::Present, Change::Made),
+        ] {
+            mappings.insert(&entry(change), time);
+            assert_eq!(mappings.get(&original), Some((entry(known), time)));
+        }
+        mappings.remove(&entry(Change::Removed));
+        mappings.insert(&entry(Change::Present), 4);
+        assert_eq!(mappings.get(&reply), Some((entry(Change::Present), 4)));
+    }
+
     proptest! {
         #[test]
         fn what_came_last_with_a_tuple_is_found_by_it_and_the_oldest_goes_first(

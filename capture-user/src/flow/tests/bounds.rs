@@ -116,6 +116,17 @@ fn a_packet_is_still_found_while_the_ring_grows_around_it() {
 }
 
 #[test]
+fn a_reset_of_a_flow_that_has_to_go_is_judged_before() {
+    let mut node = node(1);
+    node.connect();
+    node.arrives(&Packet::tcp(SERVER, POD, "R", 9_001, 0));
+    node.at(VETH, IN, &Packet::udp(POD, "192.0.2.9:53", b"the next"));
+    let told = node.end();
+    assert_eq!((told.flows.len(), told.resets.len()), (2, 1));
+    assert_eq!(told.flows[0].resets, told.resets);
+}
+
+#[test]
 fn a_word_of_the_kernel_that_found_no_room_is_no_word_that_is_not_there() {
     use super::super::evidence::{Fact, KernelReset};
     use super::super::reset::{Environment, OriginSide};

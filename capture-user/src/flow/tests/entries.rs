@@ -58,6 +58,25 @@ fn the_same_question_after_a_while_is_one_flow_though_its_entry_is_new() {
 }
 
 #[test]
+fn a_question_that_gets_another_port_of_the_node_s_is_one_flow_with_both() {
+    // Beyond the node nobody looks: conntrack alone tells.
+    let (mut node, pod) = (Node::new(), "172.17.0.2:5000");
+    for port in [5_000, 6_000] {
+        let behind = format!("192.0.2.1:{port}");
+        node.conntrack(
+            tuple(17, pod, ASKED),
+            tuple(17, ASKED, &behind),
+            Change::Made,
+        );
+        node.at(VETH, IN, &Packet::udp(pod, ASKED, b"question"));
+        node.wait(60 * SECOND);
+    }
+    let told = node.end();
+    assert_eq!(told.flow().packets, [2, 0]);
+    assert_eq!(told.flow().nat.len(), 2);
+}
+
+#[test]
 fn a_connection_of_the_node_s_own_port_before_a_container_got_it_keeps_its_client() {
     let mut node = Node::new();
     // The node's own, closed by nobody as far as was seen.

@@ -282,3 +282,31 @@ fn what_a_reset_overtook_is_not_sent_after_it() {
     node.at(VETH, IN, &Packet::tcp(POD, SERVER, ".", 1_001, 9_001));
     assert_eq!(node.end().flow().state, "reset");
 }
+
+#[test]
+fn whether_the_handshake_was_timed_is_known_and_from_where() {
+    // (What is seen first, whether the time of each side's answer to the other's SYN is known.)
+    for (joined_late, timed) in [(false, [true, true]), (true, [false, false])] {
+        for (from, timed) in [(SERVER, timed[0]), (POD, timed[1])] {
+            let mut node = Node::new();
+            if !joined_late {
+                node.leaves(&Packet::tcp(POD, SERVER, "S", 1_000, 0));
+                node.wait(80 * MS);
+                node.arrives(&Packet::tcp(SERVER, POD, "S.", 9_000, 1_001));
+                node.leaves(&Packet::tcp(POD, SERVER, ".", 1_001, 9_001));
+            }
+            node.leaves(&Packet::tcp(POD, SERVER, "P.", 1_001, 9_001).data(10));
+            node.wait(200 * MS);
+            node.arrives(&Packet::tcp(SERVER, POD, "P.", 9_001, 1_011).data(10));
+            node.leaves(&Packet::tcp(POD, SERVER, ".", 1_011, 9_011));
+            match from {
+                SERVER => node.arrives(&Packet::tcp(SERVER, POD, "R", 9_011, 0)),
+                _ => node.leaves(&Packet::tcp(POD, SERVER, "R", 1_011, 0)),
+            };
+            node.conclude();
+            let cases = node.tracker.cases();
+            assert_eq!(cases[0].handshake_timed, timed, "{joined_late} {from}");
+            assert!(cases[0].round_trip.is_some());
+        }
+    }
+}
