@@ -264,3 +264,27 @@ fn filters_appear_on_interfaces_that_appear() {
     capture.stop();
     assert!(!has_clsact(&host, "veth-new"));
 }
+
+#[test]
+fn that_somebody_took_the_filters_away_is_said_at_the_end() {
+    let wire = Wire::new();
+    let host = &wire.namespace;
+    let capture = |directions: &[&str]| {
+        Nodecap::capture(host, Wire::CATCHER)
+            .args(CLSACT)
+            .args(directions)
+            .args(["-w", "/dev/null"])
+            .start()
+    };
+    let notice = format!("{}: somebody took the ingress filter", Wire::CATCHER);
+    let left_alone = capture(&["-Q", "in"]).stop();
+    assert!(
+        !left_alone.stderr.contains("somebody"),
+        "{}",
+        left_alone.stderr
+    );
+    let capture = capture(&["-Q", "in"]);
+    host.tc(&format!("qdisc del dev {} clsact", Wire::CATCHER));
+    let finished = capture.stop();
+    assert!(finished.stderr.contains(&notice), "{}", finished.stderr);
+}

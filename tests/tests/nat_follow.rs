@@ -27,10 +27,16 @@ const WATCHED: [&str; 2] = [Node::POD_PORT, Node::UPLINK];
 impl<'a> Watch<'a> {
     #[track_caller]
     fn start(lab: &'a Node, arguments: &[&str]) -> Self {
+        Self::of(lab, &[&["--host", Node::POD_V4], arguments].concat())
+    }
+
+    /// The same with a filter of its own.
+    #[track_caller]
+    fn of(lab: &'a Node, arguments: &[&str]) -> Self {
         let scratch = Scratch::new();
         let tcpdumps = WATCHED.map(|interface| Tcpdump::start(&lab.node, interface, &[]));
         let capture = Nodecap::capture(&lab.node, Node::POD_PORT)
-            .args(["-i", Node::UPLINK, "--host", Node::POD_V4])
+            .args(["-i", Node::UPLINK])
             .args(arguments)
             .write(&scratch.path("followed.pcapng"))
             .start();
@@ -98,6 +104,32 @@ fn beyond_the_masquerade_the_pods_packets_and_their_replies_are_there_and_nothin
     let beyond = uplink.matching(POD_AT_UPLINK).packets;
     assert!(beyond.len() >= 5, "{} packets", beyond.len());
     assert_same(&sorted(file.packets_of(Node::UPLINK)), &sorted(beyond));
+}
+
+#[test]
+fn an_expression_about_one_end_is_met_by_what_tcpdump_says_and_its_packets_are_followed() {
+    let pod = Node::POD_V4;
+    for (expression, beyond) in [
+        (format!("src host {pod}"), "src"),
+        (format!("dst host {pod}"), "dst"),
+        (format!("host {pod} and not dst port 40000"), "src"),
+    ] {
+        let lab = Node::new();
+        let watch = Watch::of(&lab, &[&expression]);
+        let connection = pod_with_outside(&lab);
+        let (file, [pod_port, uplink]) = watch.finish();
+        drop(connection);
+        assert_same(
+            &sorted(file.packets_of(Node::POD_PORT)),
+            &sorted(pod_port.matching(&expression).packets),
+        );
+        // What comes in from beyond matches only once it is translated.
+        let beyond = match beyond {
+            "src" => uplink.matching("tcp src port 40000").packets,
+            _ => Vec::new(),
+        };
+        assert_same(&sorted(file.packets_of(Node::UPLINK)), &sorted(beyond));
+    }
 }
 
 #[test]

@@ -1,5 +1,4 @@
 //! Files whose packets aren't in the order of time, or that don't say which way they went.
-#![expect(clippy::unwrap_used, reason = "a test that meets one has failed")]
 
 use proptest::prelude::*;
 
@@ -114,6 +113,10 @@ fn what_dumpcap_wrote_interface_by_interface_is_explained_as_it_was() {
     let becomes = "10.9.1.2:5000 > 192.0.2.9:300 becomes 192.0.2.1:5000 > 192.0.2.9:300";
     assert!(report.contains(becomes), "{report}");
     assert!(report.contains("first seen at eth0"), "{report}");
+    assert!(
+        report.contains("fingerprint: at veth, then at eth0"),
+        "{report}"
+    );
 }
 
 proptest! {
@@ -132,7 +135,11 @@ proptest! {
 
 #[test]
 fn of_a_file_that_does_not_say_which_way_nothing_is_said_to_have_come_in() {
-    let (report, ..) = explain(&pcap(&refused(40_000, 5)), BOUNDS);
+    let (report, lines, _) = explain(&pcap(&refused(40_000, 5)), BOUNDS);
+    assert!(
+        lines.iter().all(|line| !line.contains("\"direction\"")),
+        "{lines:?}"
+    );
     assert!(
         report.contains("first seen at interface 0, the file doesn't say going which way"),
         "{report}"

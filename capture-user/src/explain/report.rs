@@ -249,8 +249,9 @@ fn write_nat(out: &mut dyn Write, findings: &Findings, nat: &NatRecord) -> io::R
     let during = During(findings, nat.time, nat.time);
     let place = |place: &Place| {
         let direction = match place.direction {
-            Direction::In => "into",
-            Direction::Out => "out of",
+            Some(Direction::In) => "into",
+            Some(Direction::Out) => "out of",
+            None => "at",
         };
         format!(
             "{direction} {}",

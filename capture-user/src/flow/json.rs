@@ -235,7 +235,8 @@ struct Quantiles {
 #[derive(Serialize)]
 struct At<'a> {
     interface: &'a str,
-    direction: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    direction: Option<&'static str>,
 }
 
 /// A number for each direction.
@@ -309,10 +310,10 @@ impl<'n> Names<'_, 'n> {
     fn at(&self, place: Place) -> At<'n> {
         At {
             interface: (self.name)(place.interface),
-            direction: match place.direction {
+            direction: place.direction.map(|direction| match direction {
                 Direction::In => "in",
                 Direction::Out => "out",
-            },
+            }),
         }
     }
 

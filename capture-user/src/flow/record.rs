@@ -25,8 +25,28 @@ pub enum Record {
 pub struct Place {
     /// The interface.
     pub interface: InterfaceId,
-    /// Which way the packets went there.
-    pub direction: Direction,
+    /// Which way the packets went there; `None` in a file that doesn't say.
+    pub direction: Option<Direction>,
+}
+
+impl Record {
+    /// Takes back which way packets went: it was only assumed.
+    pub(super) fn forget_directions(&mut self) {
+        let forget = |place: &mut Place| place.direction = None;
+        match self {
+            Self::Flow(flow) => {
+                flow.path
+                    .iter_mut()
+                    .for_each(|stop| forget(&mut stop.place));
+                flow.nat
+                    .iter_mut()
+                    .flat_map(|nat| &mut nat.seen)
+                    .for_each(forget);
+            }
+            Self::Nat(nat) => nat.seen.iter_mut().for_each(forget),
+            Self::Reset(_) => {}
+        }
+    }
 }
 
 /// A flow. Arrays hold the client's number, then the server's.

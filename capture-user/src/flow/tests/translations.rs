@@ -27,8 +27,14 @@ fn masquerading_shows_on_the_first_packet_and_replies_are_no_other_translation()
     assert_eq!(nat.before, tuple(6, POD, SERVER));
     assert_eq!(nat.after, tuple(6, MASQUERADED, SERVER));
     assert_eq!(nat.evidence, [SamePacket]);
-    assert_eq!((nat.seen[0].interface, nat.seen[0].direction), (VETH, IN));
-    assert_eq!((nat.seen[1].interface, nat.seen[1].direction), (ETH0, OUT));
+    assert_eq!(
+        (nat.seen[0].interface, nat.seen[0].direction),
+        (VETH, Some(IN))
+    );
+    assert_eq!(
+        (nat.seen[1].interface, nat.seen[1].direction),
+        (ETH0, Some(OUT))
+    );
     let flow = told.flow();
     assert_eq!(flow.packets, [2, 1]);
     assert_eq!(flow.nat.len(), 1);

@@ -176,7 +176,7 @@ fn flow_record(flow: &Flow, primary: Tuple) -> FlowRecord {
             .map(|stop| PathRecord {
                 place: Place {
                     interface: stop.hook.interface(),
-                    direction: stop.hook.direction(),
+                    direction: Some(stop.hook.direction()),
                 },
                 packets: stop.packets,
                 tuple: if stop.from == 0 {

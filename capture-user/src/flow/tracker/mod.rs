@@ -367,8 +367,11 @@ impl Tracker {
         std::mem::take(&mut self.records)
     }
 
-    fn tell(&mut self, record: Record) {
+    fn tell(&mut self, mut record: Record) {
         if self.config.records {
+            if self.config.environment.undirected {
+                record.forget_directions();
+            }
             self.records.push(record);
         }
     }

@@ -288,7 +288,7 @@ impl Tracker {
                 .filter(|hook| **hook != Hook::NONE)
                 .map(|hook| Place {
                     interface: hook.interface(),
-                    direction: hook.direction(),
+                    direction: Some(hook.direction()),
                 })
                 .collect(),
             evidence: nat.evidence().collect(),

@@ -57,6 +57,7 @@ impl Clsact {
         // Should the turn not come, something is holding it that isn't one of us.
         let _turn = owner::turn().map_err(|error| failed(error.into()))?;
         let link = |at, name| ClsactLink {
+            interface: interface.to_owned(),
             at,
             name,
             clsact: Arc::clone(self),
@@ -160,6 +161,8 @@ fn handle(name: &Name, attempt: u32) -> u32 {
 
 /// A filter that we put up. Dropping it takes it away.
 pub(super) struct ClsactLink {
+    /// As it was called then.
+    interface: String,
     at: At,
     name: Name,
     clsact: Arc<Clsact>,
@@ -175,12 +178,23 @@ impl Drop for ClsactLink {
     fn drop(&mut self) {
         let _turn = owner::turn();
         let netlink = &self.clsact.netlink;
-        if let Err(refused) = remove(netlink, &self.at, &self.name, self.name.brought_qdisc) {
-            tracing::warn!(
+        match remove(netlink, &self.at, &self.name, self.name.brought_qdisc) {
+            // The interface is there, so it isn't gone with that.
+            Ok(Removed::Nothing) if netlink.clsact(self.at.index).is_ok() => tracing::warn!(
+                "{}: somebody took the {} filter of this capture away before its end: what passed \
+                 after that was neither captured nor counted",
+                self.interface,
+                match self.at.direction {
+                    Direction::In => "ingress",
+                    Direction::Out => "egress",
+                }
+            ),
+            Ok(_) => {}
+            Err(refused) => tracing::warn!(
                 "a filter stays on the interface with index {}: {refused}; `nodecap sweep` \
                  removes it",
                 self.at.index
-            );
+            ),
         }
     }
 }
