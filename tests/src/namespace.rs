@@ -16,6 +16,7 @@ use std::process::{Child, Command, Output, Stdio};
 use nix::sched::{CloneFlags, setns};
 
 use crate::tool;
+use crate::wait::wait_until;
 
 /// A network of one's own. It ends with the value.
 #[derive(Debug)]
@@ -202,6 +203,17 @@ impl Namespace {
             // If ip ends before it has read all, that is told below.
             scope.spawn(move || drop(writer.write_all(lines.as_bytes())));
             self.tool(&mut ip);
+        });
+    }
+
+    /// Waits until the links that are up take packets. One whose other end has come up just now has its
+    /// carrier at once, and drops what is sent until the kernel's link watch, a work of its own, has
+    /// taken the queueing discipline away that it had before (`noop`).
+    #[track_caller]
+    pub fn wait_for_links(&self) {
+        wait_until("the links taking packets", || {
+            let links = self.ip("-oneline link show up").stdout;
+            !String::from_utf8_lossy(&links).contains(" qdisc noop ")
         });
     }
 

@@ -62,6 +62,7 @@ pub fn add_wire(namespace: &Namespace, one: &str, other: &str, mtu: u32) {
         format!("link set {one} up"),
         format!("link set {other} up"),
     ]);
+    namespace.wait_for_links();
 }
 
 /// A device whose packets begin with the IP header, in a silent namespace.
@@ -213,6 +214,8 @@ impl Pair {
             ];
             host.ip_lines(lines.concat());
         }
+        left.wait_for_links();
+        right.wait_for_links();
         Self { left, right }
     }
 }
@@ -339,6 +342,9 @@ impl Node {
              }}",
             uplink = Self::UPLINK,
         ));
+        for namespace in [&pod, &node, &outside] {
+            namespace.wait_for_links();
+        }
         Self { pod, node, outside }
     }
 }
