@@ -70,7 +70,8 @@ pub struct Ways {
 pub struct Stop {
     /// The interface.
     pub interface: String,
-    /// `in` or `out`.
+    /// `in` or `out`; empty where the file that was explained doesn't say.
+    #[serde(default)]
     pub direction: String,
     /// How many were seen there.
     pub packets: u64,
@@ -128,7 +129,8 @@ pub struct NatLine {
 pub struct At {
     /// The interface.
     pub interface: String,
-    /// `in` or `out`.
+    /// `in` or `out`; empty where the file that was explained doesn't say.
+    #[serde(default)]
     pub direction: String,
 }
 
