@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::destination::are_one;
+use super::destination::{are_one, is_standard_output};
 use super::stdout::print;
 use crate::error::{Error, Result};
 use crate::explain::report::{self, Style};
@@ -77,7 +77,7 @@ pub fn run(args: &Args) -> Result<()> {
     let instead_of_report = args
         .flows
         .as_ref()
-        .is_some_and(|path| path.as_os_str() == "-");
+        .is_some_and(|path| is_standard_output(path));
     let most = if args.verbose { SHOWN_MAX } else { SHOWN };
     let bounds = Bounds {
         inner: args.inner,

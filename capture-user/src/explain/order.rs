@@ -1,9 +1,9 @@
 //! A file's packets in the order of time.
 //!
 //! With several interfaces a file need not have them so: dumpcap writes what it has of one, then what
-//! it has of another, and the flight recorder with `-U` flow by flow. Where a packet was first is
-//! found by time, so they wait here for those before them: for as long as a step back is taken for
-//! disorder and not for a clock that was set.
+//! it has of another. Where a packet was first is found by time, so they wait here for those before
+//! them: for as long as a step back is taken for disorder and not for a clock that was set. (What the
+//! flight recorder writes with `-U` may be further back; each flow is in order there.)
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -15,9 +15,13 @@ use crate::source::file::Packet;
 
 use super::timeline::STEP;
 
-/// The most packets that wait, and the most bytes of theirs: of more, the oldest goes on early.
+/// The most packets that wait, and the most memory for what they hold: of more, the oldest goes on early.
 const PACKETS_MAX: usize = 1 << 17;
 const BYTES_MAX: usize = 64 << 20;
+/// Room that is kept for another packet: so much, and for so many. A super-frame's would make every packet
+/// that waits as large in the end.
+const SPARE_BYTES: usize = 2 << 10;
+const SPARE_MAX: usize = 1 << 12;
 
 /// A packet of its own, with its time in the file.
 #[derive(Debug)]
@@ -125,7 +129,7 @@ impl Sorter {
         } else {
             self.newest.max(packet.time)
         };
-        self.bytes += frame.len();
+        self.bytes += frame.capacity();
         self.waiting.push(Reverse(Owned {
             time: packet.time,
             number: self.number,
@@ -148,14 +152,41 @@ impl Sorter {
             || self.waiting.len() > PACKETS_MAX
             || self.bytes > BYTES_MAX;
         let Reverse(oldest) = due.then(|| self.waiting.pop()).flatten()?;
-        self.bytes -= oldest.frame.len();
+        self.bytes -= oldest.frame.capacity();
         Some(oldest)
     }
 
     /// The packet was looked at: its room is for another.
     pub(super) fn give_back(&mut self, packet: Owned) {
         let mut frame = packet.frame;
-        frame.clear();
-        self.spare.push(frame);
+        if frame.capacity() <= SPARE_BYTES && self.spare.len() < SPARE_MAX {
+            frame.clear();
+            self.spare.push(frame);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_room_of_a_super_frame_is_given_back_to_the_system() {
+        let mut sorter = Sorter::default();
+        for len in [60, 65_535] {
+            sorter.give_back(Owned {
+                time: 0,
+                number: 0,
+                interface: 0,
+                direction: Direction::In,
+                identity: None,
+                link: Link::Ethernet,
+                frame: vec![0; len],
+                original_len: 0,
+                gso: None,
+            });
+        }
+        assert_eq!(sorter.spare.len(), 1);
+        assert!(sorter.spare[0].is_empty() && sorter.spare[0].capacity() <= SPARE_BYTES);
     }
 }

@@ -39,6 +39,10 @@ const NEW_ENTRIES: u32 = 1;
 const REMOVED_ENTRIES: u32 = 4;
 /// The largest datagram: the kernel makes none longer than 32 KiB (`netlink_dump`).
 const DATAGRAM_MAX: usize = 64 << 10;
+/// Events that weren't read for so long tell of what is no news any more.
+const PROMPT: Duration = Duration::from_secs(1);
+/// If it took so long until an event came, none was waiting before.
+const EMPTY: Duration = Duration::from_millis(1);
 /// Removals remembered while a dump runs; with more it is given up and tried again later.
 const REMOVALS_MAX: usize = 1 << 18;
 
@@ -127,6 +131,9 @@ pub struct Conntrack {
     due: Option<Instant>,
     ready: VecDeque<Evidence>,
     losses: Losses,
+    /// When it was last listened to, and whether what is heard has waited since.
+    listened: Instant,
+    waited: bool,
 }
 
 /// A dump that is being read.
@@ -178,6 +185,8 @@ impl Conntrack {
             due: None,
             ready: VecDeque::new(),
             losses: Losses::default(),
+            listened: Instant::now(),
+            waited: false,
         };
         // Whether the kernel answers at all.
         while let Some(dump) = &conntrack.dump {
@@ -237,13 +246,19 @@ impl Conntrack {
             due,
             ..
         } = self;
+        let asked = Instant::now();
+        // Others had their turn, such as attaching to hundreds of interfaces.
+        self.waited |= asked.duration_since(self.listened) > PROMPT;
         let heard = tokio::select! {
             heard = receive(events, event_buffer) => Heard::Event(heard),
             heard = receive_dump(dump.as_ref(), dump_buffer) => Heard::Dump(heard),
             () = wait_until(due.filter(|_| dump.is_none())) => Heard::Due,
         };
+        self.listened = Instant::now();
         match heard {
             Heard::Event(Ok(from_kernel)) => {
+                // There was nothing, and now this came.
+                self.waited &= self.listened.duration_since(asked) < EMPTY;
                 if from_kernel {
                     self.take_events();
                 }
@@ -296,7 +311,10 @@ impl Conntrack {
                 continue;
             };
             if entry.mapping.change == Change::Present {
-                entry.mapping.change = Change::Made;
+                // Of one that waited to be heard it can't be told which packets came before it.
+                if !self.waited {
+                    entry.mapping.change = Change::Made;
+                }
             } else if let Some(dump) = &mut self.dump {
                 dump.account
                     .removed

@@ -237,9 +237,9 @@ pub struct Environment {
     pub drops_told: bool,
     /// Of a file that doesn't say which way packets went: that they came in is only assumed then.
     pub undirected: bool,
-    /// conntrack's word on entries that went was lost at some time: one that was made while
-    /// somebody listened may be gone all the same.
-    pub removals_lost: bool,
+    /// When conntrack's word on entries that went was lost last, on the sightings' clock: one that
+    /// was made before, though somebody listened, may be gone all the same.
+    pub removals_lost: Option<u64>,
     /// Since when, on the sightings' clock, every interface of this namespace that is up has been
     /// captured, in both directions, without a loss: a packet that came in later and goes out was
     /// seen coming in, so one that wasn't was made here. `None` as well with a direction limit,

@@ -77,7 +77,7 @@ fn still_there(case: &Case<'_>, mapping: &Mapping) -> Finding {
         return Finding::unknown(["a segment reached it untranslated"]);
     }
     // That an older entry goes isn't told. It doesn't as long as the connection is used.
-    let told = mapping.change == Change::Made && !case.environment.removals_lost;
+    let told = mapping.change == Change::Made && case.environment.removals_lost.is_none();
     if !told && case.idle >= LIVELY {
         return Finding::unknown([
             "a segment reached it untranslated",

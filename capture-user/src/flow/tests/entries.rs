@@ -144,3 +144,67 @@ fn an_older_entry_is_that_of_a_connection_joined_late() {
     node.at(ETH0, OUT, &data);
     assert_eq!(node.end().flow().client.to_string(), POD);
 }
+
+#[test]
+fn the_earlier_connection_of_a_port_keeps_its_own_though_a_packet_of_the_next_came_before_the_word_on_it()
+ {
+    let mut node = Node::new();
+    // The node's own, of which the answers alone are seen: nobody knows whether it is over.
+    let answer = Packet::tcp(SERVER, MASQUERADED, "P.", 70, 501).data(10);
+    node.at(ETH0, IN, &answer);
+    node.wait(30 * SECOND);
+    let opens = Packet::tcp(POD, SERVER, "S", 1_000, 0);
+    node.see(VETH, IN, Some(1), &opens);
+    node.conntrack(
+        tuple(6, POD, SERVER),
+        tuple(6, SERVER, MASQUERADED),
+        Change::Made,
+    );
+    node.see(ETH0, OUT, Some(1), &opens.translated(MASQUERADED, SERVER));
+    node.arrives(&Packet::tcp(SERVER, POD, "S.", 9_000, 1_001));
+    let told = node.end();
+    assert_eq!(told.flows.len(), 2, "{:#?}", told.flows);
+    assert_eq!(told.flows[0].packets, [0, 1]);
+    assert!(told.flows[0].nat.is_empty());
+    assert_eq!(told.flows[1].client.to_string(), POD);
+    assert_eq!(told.flows[1].packets, [1, 1]);
+    assert_eq!(told.flows[1].nat.len(), 1);
+}
+
+#[test]
+fn an_entry_with_the_replies_of_another_ends_that_one_s_flow_whoever_tells_of_it() {
+    // Beyond the node alone, where both containers look alike.
+    let mut node = Node::new();
+    for (pod, change) in [
+        ("172.17.0.2:5000", Change::Made),
+        ("172.17.0.3:5000", Change::Present),
+    ] {
+        node.conntrack(tuple(17, pod, ASKED), tuple(17, ASKED, NODES), change);
+        node.at(ETH0, OUT, &Packet::udp(NODES, ASKED, pod.as_bytes()));
+        node.wait(10 * SECOND);
+    }
+    let told = node.end();
+    let clients: Vec<_> = told
+        .flows
+        .iter()
+        .map(|flow| flow.client.to_string())
+        .collect();
+    assert_eq!(clients, ["172.17.0.2:5000", "172.17.0.3:5000"]);
+}
+
+#[test]
+fn a_syn_that_is_let_through_only_when_it_is_sent_again_has_its_translation() {
+    let mut node = Node::new();
+    let opens = Packet::tcp(POD, SERVER, "S", 1_000, 0);
+    node.at(VETH, IN, &opens);
+    node.wait(7 * SECOND);
+    node.at(VETH, IN, &opens);
+    node.conntrack(
+        tuple(6, POD, SERVER),
+        tuple(6, SERVER, MASQUERADED),
+        Change::Made,
+    );
+    let told = node.end();
+    assert_eq!(told.flow().packets, [2, 0]);
+    assert_eq!(told.nats.len(), 1);
+}

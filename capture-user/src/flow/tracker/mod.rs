@@ -314,7 +314,7 @@ impl Tracker {
                 false
             }
             Fact::RemovalsLost => {
-                self.config.environment.removals_lost = true;
+                self.config.environment.removals_lost = Some(time);
                 false
             }
         };

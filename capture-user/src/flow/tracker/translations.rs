@@ -6,12 +6,14 @@ use super::super::live::{FlowRef, Hook, Live, NO_NAT};
 use super::super::mappings;
 use super::super::nat::{Nat, NatEvidence, NatKind};
 use super::super::record::{NatRecord, Place, Record};
+use super::super::reset::Phase;
 use super::super::tunnel::Tunnel;
 use super::super::tuple::Tuple;
 use super::merging::knows_its_client;
 use super::{SECOND, Tracker};
 
-/// How long after a connection's first packet conntrack's word on it may come: nanoseconds.
+/// How long after a connection's first packet conntrack's word on it mostly comes, at the latest:
+/// nanoseconds. What comes later than that is believed only where nothing speaks against it.
 const LATEST_WORD: u64 = 3 * SECOND;
 
 /// After so much silence conntrack forgets datagrams: nanoseconds (nf_conntrack_udp_timeout_stream was
@@ -136,35 +138,44 @@ impl Tracker {
         if after != mapping.original {
             self.summary.evidence_ignored += u64::from(self.mappings.insert(mapping, time));
         }
+        // Another connection had what is now this one's tuple behind the translation: conntrack gives it to
+        // one at a time (of a zone).
+        if let Some((flow, ..)) = self.table.find(&after)
+            && self.was_before(flow, mapping, time)
+        {
+            self.table.retire(flow);
+        }
         // Both sides of it may have flows of their own by now.
         for tuple in [&mapping.original, &after] {
-            let Some((flow, ..)) = self.table.find(tuple) else {
-                continue;
-            };
-            if !self.was_before(flow, mapping, time) {
+            if let Some((flow, ..)) = self.table.find(tuple)
+                && !self.was_before(flow, mapping, time)
+            {
                 self.apply(flow, mapping, time);
-            } else if *tuple == after {
-                // conntrack gives a tuple to one connection at a time.
-                self.table.retire(flow);
             }
         }
     }
 
-    /// Whether a flow is of a connection before the one that this entry was just made for: the flow is older,
-    /// and conntrack hadn't told of this translation.
+    /// Whether a flow is of a connection before the one that this entry is for: it had another one's word with
+    /// these replies, or the entry was just made, and the flow is older and isn't known to be translated so.
     fn was_before(&self, flow: FlowRef, mapping: &Mapping, time: u64) -> bool {
         let Some(found) = self.table.get(flow) else {
             return false;
         };
         let after = mapping.reply.reversed();
-        let known =
-            (found.nats().iter()).any(|nat| nat.before == mapping.original && nat.after == after);
+        if after == mapping.original {
+            return false;
+        }
+        let [asks, leaves] = [&mapping.original, &after].map(|it| self.table.has_leg(found, it));
+        let had = found.more.as_ref().and_then(|more| more.mapping);
+        if !asks && had.is_some_and(|had| had.reply == mapping.reply) {
+            return true;
+        }
         mapping.change == Change::Made
-            && after != mapping.original
             && found.first.saturating_add(LATEST_WORD) < time
-            && !known
-            // The same question asked again after a while has an entry of its own.
-            && (found.is_tcp() || !self.table.has_leg(found, &mapping.original))
+            && !(asks && leaves)
+            // The same question asked again after a while has an entry of its own; and so has a SYN that is
+            // let through only when it is sent again.
+            && !(asks && (!found.is_tcp() || found.phase() == Phase::SynSent))
     }
 
     /// Whether an entry that was told of at `told` is one for a flow that begins now.
@@ -175,7 +186,8 @@ impl Tracker {
         told: u64,
         time: u64,
     ) -> bool {
-        if mapping.change == Change::Made && !self.config.environment.removals_lost {
+        let lost = self.config.environment.removals_lost;
+        if mapping.change == Change::Made && lost.is_none_or(|lost| lost < told) {
             return true;
         }
         let age = time.saturating_sub(told);

@@ -1,7 +1,7 @@
 //! A rotating capture's files, with those that earlier captures of the same name left.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read, Seek as _};
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -71,23 +71,43 @@ impl Series {
     }
 }
 
+/// What a file of ours says of who wrote it begins with this.
+const WRITER: &str = "nodecap";
+
 /// Whether a file may be what a capture left, by how it begins: nothing else is ever removed, whatever it
 /// is called. Empty is one that was killed at its beginning.
 fn may_be_ours(path: &Path) -> bool {
-    /// A pcapng's section header (RFC draft-ietf-opsawg-pcapng, 4.1), a Zstandard frame (RFC 8878, 3.1.1), a
-    /// gzip member (RFC 1952, 2.3.1).
-    const BEGINNINGS: [&[u8]; 3] = [
-        &[0x0a, 0x0d, 0x0d, 0x0a],
-        &[0x28, 0xb5, 0x2f, 0xfd],
-        &[0x1f, 0x8b],
-    ];
+    /// A pcapng's section header (draft-ietf-opsawg-pcapng, 4.1), whose options say which program wrote it.
+    const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
+    /// How many bytes that is in.
+    const BEGINNING: u64 = 4_096;
     // A FIFO would wait for a writer.
     if !path.symlink_metadata().is_ok_and(|it| it.is_file()) {
         return false;
     }
+    let Ok(mut file) = File::open(path) else {
+        return false;
+    };
+    let mut magic = Vec::new();
+    let read = (&mut file).take(4).read_to_end(&mut magic);
+    if read.is_err() || file.rewind().is_err() {
+        return false;
+    }
+    // RFC 8878, 3.1.1, and RFC 1952, 2.3.1.
+    let reader: Box<dyn Read> = match magic.as_slice() {
+        [] => return true,
+        [0x28, 0xb5, 0x2f, 0xfd] => match zstd::Decoder::new(file) {
+            Ok(decoder) => Box::new(decoder),
+            Err(_) => return false,
+        },
+        [0x1f, 0x8b, ..] => Box::new(flate2::read::GzDecoder::new(file)),
+        _ => Box::new(file),
+    };
+    // One that a kill cut ends before that.
     let mut beginning = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(4).read_to_end(&mut beginning));
-    read.is_ok() && (beginning.is_empty() || BEGINNINGS.iter().any(|it| beginning.starts_with(it)))
+    let _ = reader.take(BEGINNING).read_to_end(&mut beginning);
+    let name = WRITER.as_bytes();
+    beginning.starts_with(&SECTION) && beginning.windows(name.len()).any(|it| it == name)
 }
 
 /// What couldn't be removed, for the user.
@@ -138,12 +158,16 @@ mod tests {
     fn what_no_capture_wrote_is_not_removed_whatever_it_is_called() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        let files: [(&str, &[u8], bool); 5] = [
-            ("x.00001.pcapng", b"\x0a\x0d\x0d\x0a and so on", false),
-            ("x.00002.pcapng", b"a letter", true),
-            ("x.00003.pcapng", b"\x28\xb5\x2f\xfd packed", false),
+        let ours = b"\x0a\x0d\x0d\x0a by nodecap 0.1";
+        let packed = zstd::encode_all(&ours[..], 1).unwrap();
+        let files: [(&str, &[u8], bool); 7] = [
+            ("x.00001.pcapng", ours, false),
+            ("x.00002.pcapng", b"a letter about nodecap", true),
+            ("x.00003.pcapng", &packed, false),
             ("x.00004.pcapng", b"\xd4\xc3\xb2\xa1 of tcpdump", true),
-            ("x.20261127.pcapng", b"\x0a\x0d\x0d\x0a of a day", true),
+            ("x.00005.pcapng", b"\x0a\x0d\x0d\x0a by dumpcap", true),
+            ("x.00006.pcapng", b"\x28\xb5\x2f\xfd of who knows", true),
+            ("x.20261127.pcapng", ours, true),
         ];
         for (name, bytes, _) in files {
             std::fs::write(path(name), bytes).unwrap();
@@ -156,7 +180,7 @@ mod tests {
         let mut series = Series::new(names, bounds);
         assert_eq!(series.make_room(), [""; 0]);
         // Nothing is overwritten either.
-        assert_eq!(series.next_path(0), path("x.00005.pcapng"));
+        assert_eq!(series.next_path(0), path("x.00007.pcapng"));
         for (name, _, stays) in files {
             assert_eq!(path(name).exists(), stays, "{name}");
         }

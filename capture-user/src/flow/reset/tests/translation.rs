@@ -83,7 +83,7 @@ fn of_an_entry_whose_end_may_go_unheard_conntrack_invalid_is_likely_and_after_a_
     // One that was announced, and then the kernel's word was lost.
     let lost = |idle| {
         told(untranslated_reply(), POD).with(|s| {
-            s.environment.removals_lost = true;
+            s.environment.removals_lost = Some(SECOND);
             s.idle = idle;
         })
     };
