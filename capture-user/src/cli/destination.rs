@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use crate::sink::files::names::Names;
+
 /// What standard output is called, besides `-`.
 const STANDARD_OUTPUT: [&str; 3] = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
 
@@ -33,6 +35,11 @@ pub(super) fn are_one(one: &Path, other: &Path) -> bool {
         (Err(_), Err(_)) => to_be(one) == to_be(other),
         _ => false,
     }
+}
+
+/// Whether a series of numbered files, named after the first path, may come to write the other.
+pub(super) fn is_of_series(series: &Path, other: &Path) -> bool {
+    Names::may_number(series, other) && to_be(series).parent() == to_be(other).parent()
 }
 
 /// The whole name of a file that isn't there yet.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use capture_common::record::MAX_SNAPLEN;
 
 use super::{Args, At, Way};
-use crate::cli::destination::{are_one, is_standard_output};
+use crate::cli::destination::{are_one, is_of_series, is_standard_output};
 use crate::cli::user;
 use crate::error::{Error, Result};
 use crate::flow::happening::Kind;
@@ -40,7 +40,6 @@ impl Args {
                 "--flows - wants standard output for itself: leave --print out, or write flows to a file",
             ));
         }
-        self.have_places_of_their_own()?;
         if self.exec.is_some() && to_stdout {
             return Err(Error::usage(
                 "--exec wants a file to be run on, which standard output isn't: name one with -w",
@@ -58,6 +57,7 @@ impl Args {
             ));
         }
         let rotate = self.rotate()?;
+        self.have_places_of_their_own(rotate.is_some())?;
         let record = self.record()?;
         let filter = self.matching.resolve()?;
         let lists = self.matching.lists();
@@ -131,8 +131,9 @@ impl Args {
 }
 
 impl Args {
-    /// No two outputs go to the same place, where each would destroy the other.
-    fn have_places_of_their_own(&self) -> Result<()> {
+    /// No two outputs go to the same place, where each would destroy the other. With rotation -w names a
+    /// series. (One that is named by the time isn't known before.)
+    fn have_places_of_their_own(&self, rotates: bool) -> Result<()> {
         let outputs = [
             ("-w", &self.write),
             ("--flows", &self.flows),
@@ -141,9 +142,15 @@ impl Args {
         let outputs = outputs.map(|(option, path)| Some((option, path.as_deref()?)));
         for (index, output) in outputs.iter().enumerate() {
             for other in &outputs[index + 1..] {
-                if let (Some((one, path)), Some((other, same))) = (output, other)
-                    && are_one(path, same)
-                {
+                let (Some((one, path)), Some((other, same))) = (output, other) else {
+                    continue;
+                };
+                let meet = if rotates && *one == "-w" {
+                    is_of_series(path, same)
+                } else {
+                    are_one(path, same)
+                };
+                if meet {
                     return Err(Error::usage(format!(
                         "{one} {} and {other} {} are one place: give {other} a file of its own",
                         path.display(),

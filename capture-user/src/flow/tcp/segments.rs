@@ -15,7 +15,9 @@ const TWICE: u64 = 3_000_000;
 impl Side {
     /// Whether that is its latest segment again.
     fn repeats(&self, segment: &Segment) -> bool {
-        segment.ip_id.is_some_and(|id| id != 0)
+        // The numbers first, by which nearly none is.
+        (self.sequence, self.acknowledgement) == (segment.sequence, segment.acknowledgement)
+            && segment.ip_id.is_some_and(|id| id != 0)
             && segment.time.saturating_sub(self.last) <= TWICE
             && self.latest().is_some_and(|latest| {
                 let Segment { time, .. } = latest;
@@ -25,11 +27,9 @@ impl Side {
 
     /// Whether it acknowledges more than before: it has heard of the other side.
     fn heard_more(&self, segment: &Segment) -> bool {
-        self.latest().is_some_and(|latest| {
-            latest.flags & segment.flags & flag::ACK != 0
-                && after(segment.acknowledgement, latest.acknowledgement)
-                    .is_some_and(|more| more > 0)
-        })
+        self.has & has::SENT != 0
+            && self.flags & segment.flags & flag::ACK != 0
+            && after(segment.acknowledgement, self.acknowledgement).is_some_and(|more| more > 0)
     }
 }
 

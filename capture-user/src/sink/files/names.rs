@@ -86,6 +86,13 @@ impl Names {
         Ok(Self { scheme, next: 1 })
     }
 
+    /// Whether files that are numbered by this path may come to have that one, both names in one folder.
+    #[must_use]
+    pub fn may_number(path: &Path, other: &Path) -> bool {
+        let name = other.file_name();
+        name.is_some_and(|name| Parts::of(path).number(name).is_some())
+    }
+
     /// The next file's, which begins then: nanoseconds since the Unix epoch.
     pub fn next(&mut self, time: u64) -> PathBuf {
         let number = self.next;
@@ -265,6 +272,11 @@ mod tests {
             ("x.99999999999999999999999.pcapng", None),
         ] {
             assert_eq!(parts.number(OsStr::new(name)), number, "{name}");
+            let other = Path::new("elsewhere").join(name);
+            assert_eq!(
+                Names::may_number(Path::new("/tmp/x.pcapng"), &other),
+                number.is_some()
+            );
         }
     }
 }
