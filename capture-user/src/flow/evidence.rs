@@ -1,5 +1,6 @@
 //! What is known besides the packets: from the kernel's tracepoints and from conntrack.
 
+use super::mappings::same;
 use super::tuple::Tuple;
 
 /// One piece of evidence, with when it was true: nanoseconds on the sightings' clock.
@@ -64,10 +65,7 @@ impl Mapping {
     /// What is known of an entry by this one's word, after that of the `known` one: that its end will be
     /// told stays so, whoever says that it is there.
     pub(super) fn after(self, known: Option<&Self>) -> Self {
-        let told = |known: &Self| {
-            (known.original, known.reply) == (self.original, self.reply)
-                && known.change == Change::Made
-        };
+        let told = |known: &Self| same(known, &self) && known.change == Change::Made;
         if self.change == Change::Present && known.is_some_and(told) {
             return Self {
                 change: Change::Made,

@@ -52,7 +52,7 @@ fn a_file_silences_the_lines_unless_they_are_asked_for() {
 }
 
 #[test]
-fn outputs_that_go_to_places_of_their_own_are_no_matter_of_spelling() {
+fn outputs_that_have_places_of_their_own_are_taken() {
     for words in [
         "-w x --flows y --snapshot z",
         "-w /dev/null --flows /dev/null",

@@ -39,8 +39,9 @@ const NEW_ENTRIES: u32 = 1;
 const REMOVED_ENTRIES: u32 = 4;
 /// The largest datagram: the kernel makes none longer than 32 KiB (`netlink_dump`).
 const DATAGRAM_MAX: usize = 64 << 10;
-/// Events that weren't read for so long tell of what is no news any more.
-const PROMPT: Duration = Duration::from_secs(1);
+/// Events that may have waited for longer than this tell of what is no news any more: below what the flow
+/// core takes for one (`LATEST_WORD`).
+const PROMPT: Duration = Duration::from_secs(2);
 /// If it took so long until an event came, none was waiting before.
 const EMPTY: Duration = Duration::from_millis(1);
 /// Removals remembered while a dump runs; with more it is given up and tried again later.
@@ -249,6 +250,8 @@ impl Conntrack {
         let asked = Instant::now();
         // Others had their turn, such as attaching to hundreds of interfaces.
         self.waited |= asked.duration_since(self.listened) > PROMPT;
+        // Also if nothing comes before somebody else has his turn, which ends this.
+        self.listened = asked;
         let heard = tokio::select! {
             heard = receive(events, event_buffer) => Heard::Event(heard),
             heard = receive_dump(dump.as_ref(), dump_buffer) => Heard::Dump(heard),

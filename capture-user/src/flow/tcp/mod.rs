@@ -385,16 +385,16 @@ impl Side {
     /// Whether a SYN that this side sends now begins another connection; or shows that one has begun,
     /// where it answers a SYN that wasn't seen.
     pub(super) fn begins_anew(&self, shared: &Shared, other: &Self, segment: &Segment) -> bool {
-        if segment.flags & flag::ACK != 0 {
-            let answers = other.has_syn() && segment.acknowledgement == other.isn.wrapping_add(1);
-            let over = self.has_reset() || other.has_reset() || (self.has_fin() && other.has_fin());
-            return over && !answers && !(self.has_syn() && segment.sequence == self.isn);
-        }
         if self.has_syn() && segment.sequence == self.isn {
             // The same SYN once more, however late.
             return false;
         }
-        if self.has_reset() || other.has_reset() || (self.has_fin() && other.has_fin()) {
+        let over = self.has_reset() || other.has_reset() || (self.has_fin() && other.has_fin());
+        if segment.flags & flag::ACK != 0 {
+            let answers = other.has_syn() && segment.acknowledgement == other.isn.wrapping_add(1);
+            return over && !answers;
+        }
+        if over {
             return true;
         }
         if !shared.established {
