@@ -109,6 +109,32 @@ fn a_masqueraded_connection_is_told_with_both_its_tuples_and_again_when_it_goes(
 }
 
 #[test]
+fn an_entry_whose_word_waited_to_be_heard_is_there_and_no_news() {
+    let lab = Node::new();
+    let address = format!("{}:443", Node::OUTSIDE_V4);
+    for (prompt, change) in [
+        (Duration::ZERO, Change::Present),
+        (patience(), Change::Made),
+    ] {
+        lab.node.run(|| {
+            let runtime = runtime();
+            let options = Options {
+                prompt,
+                ..Options::default()
+            };
+            let mut conntrack = start(&runtime, options);
+            while there(&runtime, &mut conntrack).is_some() {}
+            let (_server, client) = connect(&lab, &address);
+            let port = client.local_addr().unwrap().port();
+            let told = find(&runtime, &mut conntrack, |mapping| {
+                mapping.original.source.port == port
+            });
+            assert_eq!(told.change, change);
+        });
+    }
+}
+
+#[test]
 fn what_was_there_before_is_told_at_the_start() {
     let lab = Node::new();
     let address = format!("{}:443", Node::OUTSIDE_V4);

@@ -39,11 +39,6 @@ const NEW_ENTRIES: u32 = 1;
 const REMOVED_ENTRIES: u32 = 4;
 /// The largest datagram: the kernel makes none longer than 32 KiB (`netlink_dump`).
 const DATAGRAM_MAX: usize = 64 << 10;
-/// Events that may have waited for longer than this tell of what is no news any more: below what the flow
-/// core takes for one (`LATEST_WORD`).
-const PROMPT: Duration = Duration::from_secs(2);
-/// If it took so long until an event came, none was waiting before.
-const EMPTY: Duration = Duration::from_millis(1);
 /// Removals remembered while a dump runs; with more it is given up and tried again later.
 const REMOVALS_MAX: usize = 1 << 18;
 
@@ -58,6 +53,9 @@ pub struct Options {
     pub dump_interval: Duration,
     /// Room in the kernel for events that wait, in bytes.
     pub receive_buffer: usize,
+    /// How long an event may have waited to be heard for the entry that it tells of to be new: less than
+    /// what the flow core reckons with (`LATEST_WORD` there).
+    pub prompt: Duration,
 }
 
 impl Default for Options {
@@ -67,6 +65,7 @@ impl Default for Options {
             dump_limit: 1_000_000,
             dump_interval: Duration::from_secs(5),
             receive_buffer: 8 << 20,
+            prompt: Duration::from_secs(2),
         }
     }
 }
@@ -239,6 +238,13 @@ impl Conntrack {
             Dump(io::Result<bool>),
             Due,
         }
+        // Others had their turn, such as attaching to hundreds of interfaces.
+        self.waited |= self.listened.elapsed() >= self.options.prompt;
+        // Also if nothing comes before somebody else has his turn, which ends this.
+        self.listened = Instant::now();
+        if self.waited {
+            self.look_whether_any_waits();
+        }
         let Self {
             events,
             event_buffer,
@@ -247,11 +253,6 @@ impl Conntrack {
             due,
             ..
         } = self;
-        let asked = Instant::now();
-        // Others had their turn, such as attaching to hundreds of interfaces.
-        self.waited |= asked.duration_since(self.listened) > PROMPT;
-        // Also if nothing comes before somebody else has his turn, which ends this.
-        self.listened = asked;
         let heard = tokio::select! {
             heard = receive(events, event_buffer) => Heard::Event(heard),
             heard = receive_dump(dump.as_ref(), dump_buffer) => Heard::Dump(heard),
@@ -260,20 +261,11 @@ impl Conntrack {
         self.listened = Instant::now();
         match heard {
             Heard::Event(Ok(from_kernel)) => {
-                // There was nothing, and now this came.
-                self.waited &= self.listened.duration_since(asked) < EMPTY;
                 if from_kernel {
                     self.take_events();
                 }
             }
-            Heard::Event(Err(error)) if netlink::is_overrun(&error) => {
-                self.losses.overruns += 1;
-                self.ready.push_back(Evidence {
-                    time: monotonic(),
-                    fact: Fact::RemovalsLost,
-                });
-                self.want_dump();
-            }
+            Heard::Event(Err(error)) if netlink::is_overrun(&error) => self.overrun(),
             Heard::Event(Err(error)) => return Err(ConntrackError::Broken(error)),
             Heard::Dump(Ok(from_kernel)) => {
                 if from_kernel && let Err(error) = self.take_dump() {
@@ -293,6 +285,27 @@ impl Conntrack {
             }
         }
         Ok(())
+    }
+
+    /// Whether events wait to be heard: if none does, what comes next is new.
+    fn look_whether_any_waits(&mut self) {
+        let mut byte = [0; 1];
+        let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+        match self.events.socket_ref().recv(&mut &mut byte[..], flags) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.waited = false,
+            // Told once, so this was it.
+            Err(error) if netlink::is_overrun(&error) => self.overrun(),
+            _ => {}
+        }
+    }
+
+    fn overrun(&mut self) {
+        self.losses.overruns += 1;
+        self.ready.push_back(Evidence {
+            time: monotonic(),
+            fact: Fact::RemovalsLost,
+        });
+        self.want_dump();
     }
 
     /// What was missed so far.
